@@ -1,0 +1,66 @@
+//! What the API asks of a node. The node implements it; tests implement it with a fake.
+
+use std::future::Future;
+use std::time::Duration;
+
+use akita_core::{EventType, Status, TaskId};
+use tracing::Level;
+
+use crate::telemetry::LogLine;
+use crate::view::{
+    ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, TaskList, TaskView, VerifyView,
+};
+
+/// Which rows of the ledger are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerFilter {
+    /// Rows at most, 1 to 1,000.
+    pub limit: u32,
+    /// Matching rows to skip, from the newest on.
+    pub offset: u64,
+    /// Only rows of this type.
+    pub event: Option<EventType>,
+    /// Only rows about this task.
+    pub task: Option<TaskId>,
+    /// Whether this node's own copy will do; otherwise the leader's is meant.
+    pub local: bool,
+}
+
+/// A node, as the API sees it. Clones are handles to the same node. A future may be dropped at any point when its
+/// client goes away; what was committed by then stays committed.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// Takes all of these tasks or none; the answers are in their order.
+    fn submit(&self, tasks: Vec<NewTask>) -> impl Future<Output = Result<Vec<SubmittedView>, NodeError>> + Send;
+
+    /// The task of that id, wherever in the cluster it is; `None` when nobody knows it. Unless it has ended, the
+    /// answer is held back until it has or `wait` is over.
+    fn task(&self, id: TaskId, wait: Duration) -> impl Future<Output = Result<Option<TaskView>, NodeError>> + Send;
+
+    /// The newest tasks, of one status if one is given.
+    fn tasks(&self, status: Option<Status>, limit: u32) -> impl Future<Output = Result<TaskList, NodeError>> + Send;
+
+    /// Rows of the ledger, newest first.
+    fn ledger(&self, filter: LedgerFilter) -> impl Future<Output = Result<LedgerPage, NodeError>> + Send;
+
+    /// Checks the whole ledger: the leader's, or with `local` this node's copy.
+    fn verify(&self, local: bool) -> impl Future<Output = Result<VerifyView, NodeError>> + Send;
+
+    /// The nodes of the cluster.
+    fn cluster(&self) -> impl Future<Output = Result<ClusterView, NodeError>> + Send;
+
+    /// This node's plugins.
+    fn plugins(&self) -> impl Future<Output = Result<PluginList, NodeError>> + Send;
+
+    /// This node, now.
+    fn status(&self) -> impl Future<Output = Result<StatusView, NodeError>> + Send;
+
+    /// Log lines of at least `min_level`, and the `after` to ask with next; see
+    /// [`LogRing::tail`](crate::telemetry::LogRing::tail).
+    fn logs(&self, limit: usize, min_level: Level, after: Option<u64>) -> (Vec<LogLine>, u64);
+
+    /// Begins to stop the node and returns at once.
+    fn shutdown(&self);
+
+    /// Whether the node serves: false from the moment on in which it begins to stop.
+    fn healthy(&self) -> bool;
+}

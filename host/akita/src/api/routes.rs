@@ -1,0 +1,236 @@
+//! The routes: one table, and a short handler for each. A handler reads the request, asks the node once and writes
+//! the answer down.
+
+use std::time::Duration;
+
+use akita_core::{EventType, Status, TaskId};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Json};
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::Level;
+
+use super::body::Held;
+use super::problem::{Kind, Problem};
+use super::query::Query;
+use super::task_json::{Submission, parse};
+use super::{App, Backend, LedgerFilter, MAX_WAIT, index};
+use crate::telemetry::{LogLine, RING_LINES};
+use crate::view::{ClusterView, LedgerPage, NodeError, PluginList, StatusView, TaskList, TaskView, VerifyView};
+
+/// Rows of a page unless asked otherwise.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// Rows of a page at most: with the longest reasons a page stays below 4 MiB.
+const MAX_LIMIT: u32 = 1_000;
+
+/// Larger bodies are parsed on a thread for blocking work, so that other requests do not wait: a parser does about
+/// 200 MB/s, so up to here it takes less than half a millisecond.
+const PARSE_INLINE_BYTES: usize = 64 << 10;
+
+/// A method and a path, and what they are for.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Endpoint {
+    /// The method.
+    pub method: &'static str,
+    /// The path.
+    pub path: &'static str,
+    /// For people.
+    pub summary: &'static str,
+}
+
+const fn on(method: &'static str, path: &'static str, summary: &'static str) -> Endpoint {
+    Endpoint { method, path, summary }
+}
+
+/// Every route with its handler. A path has one method.
+pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
+    vec![
+        (on("GET", "/", "what this is and what it offers"), get(index::show::<B>)),
+        (on("GET", "/status", "this node"), get(status::<B>)),
+        (on("GET", "/cluster/status", "the nodes of the cluster"), get(cluster::<B>)),
+        (on("POST", "/tasks/submit", "submit a task, or a list of them"), post(submit::<B>)),
+        (
+            on("GET", "/tasks/{id}", "a task with its result; ?wait= holds the answer back until it ends"),
+            get(task::<B>),
+        ),
+        (on("GET", "/tasks", "the newest tasks"), get(tasks::<B>)),
+        (on("GET", "/ledger", "what happened, newest first"), get(ledger::<B>)),
+        (on("GET", "/ledger/verify", "whether the ledger is as it was written"), get(verify::<B>)),
+        (on("GET", "/logs", "what this node said lately"), get(logs::<B>)),
+        (on("GET", "/plugins", "this node's plugins and their actions"), get(plugins::<B>)),
+        (on("POST", "/shutdown", "stop this node"), post(shutdown::<B>)),
+        (on("GET", "/health", "whether this node serves; needs no key"), get(health::<B>)),
+    ]
+}
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// The node stops: long polls end. [`serve`](super::serve) adds it to each request.
+#[derive(Debug, Clone)]
+pub struct Ending(pub CancellationToken);
+
+async fn status<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<StatusView> {
+    Query::read(&uri, &[])?;
+    Ok(Json(app.backend.status().await?))
+}
+
+async fn cluster<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<ClusterView> {
+    Query::read(&uri, &[])?;
+    Ok(Json(app.backend.cluster().await?))
+}
+
+async fn submit<B: Backend>(State(app): State<App<B>>, request: Request) -> Result<Response, Problem> {
+    Query::read(request.uri(), &[])?;
+    if !app.backend.healthy() {
+        return Err(NodeError::Stopping.into());
+    }
+    let Held { bytes, right } = app.intake.json(request).await?;
+    let limits = app.limits;
+    let parsed = if bytes.len() <= PARSE_INLINE_BYTES {
+        parse(&bytes, &limits)
+    } else {
+        let parsing = tokio::task::spawn_blocking(move || parse(&bytes, &limits));
+        parsing.await.map_err(|error| Problem::new(Kind::Internal, format!("parsing the body failed: {error}")))?
+    };
+    let Submission { tasks, batch } = parsed?;
+    let count = tasks.len();
+    let mut views = app.backend.submit(tasks).await?;
+    drop(right);
+    match views.pop() {
+        Some(view) if !batch && views.is_empty() => Ok((StatusCode::ACCEPTED, Json(view)).into_response()),
+        Some(view) if batch && views.len() + 1 == count => {
+            views.push(view);
+            Ok((StatusCode::ACCEPTED, Json(views)).into_response())
+        }
+        _ => Err(NodeError::Internal(format!("the node did not answer for each of {count} tasks")).into()),
+    }
+}
+
+async fn task<B: Backend>(
+    State(app): State<App<B>>,
+    ending: Option<Extension<Ending>>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Answer<TaskView> {
+    let id = match &id {
+        Ok(Path(text)) => task_id(text).ok_or(text.as_str()),
+        Err(_) => Err("?"),
+    };
+    let id = id.map_err(|text| {
+        let detail = format!("`{}` is no task id", text.chars().take(64).collect::<String>());
+        Problem::new(Kind::BadRequest, detail).hint("a task id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
+    })?;
+    let wait = Query::read(&uri, &["wait"])?.seconds("wait", MAX_WAIT)?;
+    let found = match ending {
+        Some(Extension(Ending(ending))) if !wait.is_zero() => {
+            tokio::select! {
+                found = app.backend.task(id, wait) => found,
+                () = ending.cancelled() => app.backend.task(id, Duration::ZERO).await,
+            }
+        }
+        _ => app.backend.task(id, wait).await,
+    };
+    found?.map(Json).ok_or_else(|| {
+        Problem::new(Kind::NoSuchTask, format!("no task {id} in this cluster"))
+            .hint("see the newest with: akita task list; finished tasks are kept for RESULT_RETENTION_S")
+    })
+}
+
+async fn tasks<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<TaskList> {
+    let query = Query::read(&uri, &["status", "limit"])?;
+    let status = query.word("status", Status::parse, || one_of(Status::ALL.iter().map(|status| status.as_str())))?;
+    let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
+    Ok(Json(app.backend.tasks(status, limit).await?))
+}
+
+async fn ledger<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<LedgerPage> {
+    let query = Query::read(&uri, &["limit", "offset", "event_type", "task_id", "local"])?;
+    let events = || one_of(EventType::ALL.iter().map(|event| event.as_str()));
+    let filter = LedgerFilter {
+        limit: query.limit(DEFAULT_LIMIT, MAX_LIMIT)?,
+        offset: query.number("offset", 0..=u64::MAX)?.unwrap_or(0),
+        event: query.word("event_type", EventType::parse, events)?,
+        task: query.word("task_id", task_id, || "a task id, such as 01890a5d-ac96-774b-bcce-b302099a8057".into())?,
+        local: query.flag("local")?,
+    };
+    Ok(Json(app.backend.ledger(filter).await?))
+}
+
+async fn verify<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<VerifyView> {
+    let local = Query::read(&uri, &["local"])?.flag("local")?;
+    Ok(Json(app.backend.verify(local).await?))
+}
+
+/// `GET /logs`.
+#[derive(Serialize)]
+struct LogPage {
+    lines: Vec<LogLine>,
+    next: u64,
+}
+
+async fn logs<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<LogPage> {
+    const LEVELS: [(&str, Level); 5] = [
+        ("error", Level::ERROR),
+        ("warn", Level::WARN),
+        ("info", Level::INFO),
+        ("debug", Level::DEBUG),
+        ("trace", Level::TRACE),
+    ];
+    let query = Query::read(&uri, &["limit", "level", "after"])?;
+    let level = |word: &str| LEVELS.into_iter().find(|(name, _)| *name == word).map(|(_, level)| level);
+    let level = query.word("level", level, || one_of(LEVELS.iter().map(|(name, _)| *name)))?;
+    let most = u32::try_from(RING_LINES).unwrap_or(u32::MAX);
+    let limit = query.limit(DEFAULT_LIMIT, most)?;
+    let after = query.number("after", 0..=u64::MAX)?;
+    let (lines, next) = app.backend.logs(limit as usize, level.unwrap_or(Level::TRACE), after);
+    Ok(Json(LogPage { lines, next }))
+}
+
+async fn plugins<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<PluginList> {
+    Query::read(&uri, &[])?;
+    Ok(Json(app.backend.plugins().await?))
+}
+
+async fn shutdown<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Result<Response, Problem> {
+    Query::read(&uri, &[])?;
+    app.backend.shutdown();
+    Ok((StatusCode::ACCEPTED, Json(json!({"status": "stopping"}))).into_response())
+}
+
+async fn health<B: Backend>(
+    State(app): State<App<B>>,
+    ending: Option<Extension<Ending>>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Query::read(&uri, &[])?;
+    if !app.backend.healthy() || ending.is_some_and(|Extension(Ending(ending))| ending.is_cancelled()) {
+        return Err(NodeError::Stopping.into());
+    }
+    Ok(Json(json!({"status": "ok"})).into_response())
+}
+
+/// Any path that is no route.
+pub async fn no_such_path(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(64).collect();
+    Problem::new(Kind::NotFound, format!("there is no `{path}` here")).hint("GET / lists what there is")
+}
+
+/// A route with another method. The router adds the `Allow` header.
+pub async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("`{}` does not take {}", uri.path(), method.as_str().chars().take(16).collect::<String>());
+    Problem::new(Kind::MethodNotAllowed, detail).hint("the header `allow` names the methods; GET / lists what there is")
+}
+
+fn task_id(text: &str) -> Option<TaskId> {
+    text.parse().ok()
+}
+
+fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    format!("one of {}", words.collect::<Vec<_>>().join(", "))
+}

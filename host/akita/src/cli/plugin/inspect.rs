@@ -1,0 +1,139 @@
+//! `akita plugin inspect`: asks a component file what it is, in a sandbox of its own, without any node.
+
+use std::path::{Path, PathBuf};
+
+use akita_sandbox::{Plugin, Sandbox, SandboxConfig};
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cli::Globals;
+use crate::cli::render::{Align, Table, duration, facts, size, tame};
+use crate::cli::session::Session;
+use crate::cli::view::View;
+use crate::exit::ExitError;
+use crate::view::{ActionView, PluginView};
+
+/// Show what a component file offers and what it needs, without a node
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  akita plugin inspect plugins/image.wasm
+  akita plugin inspect plugins/image.wasm -o json")]
+pub struct Inspect {
+    /// The component, a .wasm file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Inspect) -> Result<(), ExitError> {
+    let path = session.cwd.join(&args.file);
+    let plugin = load(&path).map_err(|reason| {
+        ExitError::config(format!("{} is no plugin for this node: {}", args.file.display(), tame(&reason)))
+            .hint("how to build one: docs/plugins.md")
+    })?;
+    session.show(globals.output, &described(&plugin, &args.file)?, render)
+}
+
+/// Compiles the component into a folder that is gone afterwards, and asks it.
+fn load(path: &Path) -> Result<std::sync::Arc<Plugin>, String> {
+    let cache = tempfile::tempdir().map_err(|error| format!("cannot make a temporary folder: {error}"))?;
+    let config =
+        SandboxConfig { slots: 1, guest_threads: 1, cache_dir: cache.path().to_owned(), ..SandboxConfig::default() };
+    let sandbox = Sandbox::new(config).map_err(|error| error.to_string())?;
+    sandbox.load_file(path).map_err(|error| error.to_string())
+}
+
+/// The plugin as `GET /plugins` would show it.
+fn described(plugin: &Plugin, file: &Path) -> Result<String, ExitError> {
+    let info = plugin.info();
+    let schema = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str(text).ok());
+    let action = |action: &akita_sandbox::ActionInfo| ActionView {
+        name: action.name.clone(),
+        summary: action.summary.clone(),
+        idempotent: action.idempotent,
+        typical_ms: action.typical_ms,
+        requires: action.requires.clone(),
+        input_schema: schema(&action.input_schema),
+        output_schema: schema(&action.output_schema),
+    };
+    let view = PluginView {
+        name: info.name.clone(),
+        version: info.version.clone(),
+        summary: info.summary.clone(),
+        hash: blake3::Hash::from_bytes(*plugin.hash()).to_hex().to_string(),
+        size: plugin.size(),
+        file: file.display().to_string(),
+        status: "ready".to_owned(),
+        reason: None,
+        actions: info.actions.iter().map(action).collect(),
+        provides: info.provides.clone(),
+        imports: plugin.imports().to_vec(),
+    };
+    serde_json::to_string(&view).map_err(|error| ExitError::internal(error.to_string()))
+}
+
+fn render(reply: &Value, _now: Timestamp) -> String {
+    let plugin = View(reply);
+    let about = facts(&[
+        ("plugin", format!("{} {}", plugin.text("name"), plugin.text("version"))),
+        ("summary", tame(plugin.text("summary"))),
+        ("file", format!("{}, {}", plugin.text("file"), size(plugin.count("size").unwrap_or_default()))),
+        ("hash", plugin.text("hash").to_owned()),
+        ("provides", plugin.words("provides").join(", ")),
+        ("imports", plugin.words("imports").join("\n")),
+    ]);
+    let mut table = Table::new(&[
+        ("ACTION", Align::Left),
+        ("IDEMPOTENT", Align::Left),
+        ("TYPICAL", Align::Right),
+        ("REQUIRES", Align::Left),
+        ("SUMMARY", Align::Left),
+    ]);
+    for action in plugin.list("actions") {
+        let typical = action.count("typical_ms").map(std::time::Duration::from_millis);
+        table.row(vec![
+            format!("{}/{}", plugin.text("name"), action.text("name")),
+            if action.is("idempotent") { "yes" } else { "no" }.to_owned(),
+            typical.map(duration).unwrap_or_default(),
+            action.words("requires").join(","),
+            tame(action.text("summary")),
+        ]);
+    }
+    format!("{about}\n{}", table.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_shown_with_its_actions() {
+        let reply = serde_json::json!({"name": "image", "version": "0.1.0", "summary": "Fits pictures.", "file": "image.wasm",
+            "size": 120_000, "hash": "abcd", "provides": [], "imports": ["akita:plugin/log@0.1.0", "wasi:io/error@0.2.6"],
+            "actions": [{"name": "fit", "summary": "Fit.", "idempotent": true, "typical_ms": 400, "requires": []}]});
+        assert_eq!(
+            anstream::adapter::strip_str(&render(&reply, Timestamp::UNIX_EPOCH)).to_string(),
+            "\
+plugin   image 0.1.0
+summary  Fits pictures.
+file     image.wasm, 117 KiB
+hash     abcd
+imports  akita:plugin/log@0.1.0
+         wasi:io/error@0.2.6
+
+ACTION     IDEMPOTENT  TYPICAL  SUMMARY
+image/fit  yes          400 ms  Fit.
+"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_component_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("x.wasm");
+        std::fs::write(&path, b"hello").expect("a file");
+        assert!(!load(&path).expect_err("it is no component").is_empty());
+        let missing = load(&dir.path().join("none.wasm")).expect_err("there is none");
+        assert!(missing.contains("none.wasm"), "{missing}");
+    }
+}

@@ -1,0 +1,78 @@
+//! `akita plugin list`: the plugins of the asked node, those that it refused with the reason.
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cli::Globals;
+use crate::cli::client::Client;
+use crate::cli::render::{Align, Table, cut, short_id, size, state, tame};
+use crate::cli::session::Session;
+use crate::cli::view::View;
+use crate::exit::ExitError;
+
+/// List the plugins of a node and their actions
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  akita plugin list
+  akita plugin list -o json")]
+pub struct List {}
+
+/// Characters of a summary that are shown.
+const SUMMARY_SHOWN: usize = 70;
+
+pub fn run(session: &mut Session<'_>, globals: &Globals, _args: &List) -> Result<(), ExitError> {
+    let reply = Client::new(session, globals)?.get("/plugins", &[])?;
+    session.show(globals.output, &reply, render)
+}
+
+fn render(reply: &Value, _now: Timestamp) -> String {
+    let plugins = View(reply).list("plugins");
+    if plugins.is_empty() {
+        return "no plugins; put *.wasm files into the folder given with: akita start --plugins DIR\n".to_owned();
+    }
+    let mut table = Table::new(&[
+        ("PLUGIN", Align::Left),
+        ("VERSION", Align::Left),
+        ("STATUS", Align::Left),
+        ("SIZE", Align::Right),
+        ("HASH", Align::Left),
+        ("ACTIONS", Align::Left),
+        ("SUMMARY", Align::Left),
+    ]);
+    for plugin in plugins {
+        let words = plugin.some_text("reason").unwrap_or_else(|| plugin.text("summary"));
+        table.row(vec![
+            plugin.some_text("name").unwrap_or_else(|| plugin.text("file")).to_owned(),
+            plugin.text("version").to_owned(),
+            state(plugin.text("status")),
+            plugin.count("size").map(size).unwrap_or_default(),
+            short_id(plugin.text("hash")),
+            plugin.words("actions").join(","),
+            cut(&tame(words), SUMMARY_SHOWN),
+        ]);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_plugins_are_listed_with_the_reason() {
+        let reply = serde_json::json!({"plugins": [
+            {"name": "basics", "version": "0.1.0", "summary": "Echo and log.", "hash": "abcdef012345", "size": 61440,
+             "file": "basics.wasm", "status": "ready", "reason": null, "actions": [{"name": "echo"}, {"name": "log"}]},
+            {"name": "", "file": "bad.wasm", "status": "rejected", "reason": "not a component", "actions": []}
+        ]});
+        assert_eq!(
+            anstream::adapter::strip_str(&render(&reply, Timestamp::UNIX_EPOCH)).to_string(),
+            "\
+PLUGIN    VERSION  STATUS      SIZE  HASH      ACTIONS   SUMMARY
+basics    0.1.0    ready     60 KiB  abcdef01  echo,log  Echo and log.
+bad.wasm           rejected                              not a component
+"
+        );
+    }
+}

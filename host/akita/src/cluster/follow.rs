@@ -1,0 +1,158 @@
+//! The worker's side: joining a leader, reporting to it, and noticing that it is gone.
+
+use std::time::{Duration, Instant};
+
+use akita_core::{
+    Command, EventType, NodeId,
+    membership::{Verdict, decide},
+    wire::{Ask, Refusal, Report, Reported, Standing},
+};
+
+use super::{CallFailed, Cluster, peer_of};
+
+/// Pause between two attempts to reach a leader that does not answer.
+const RETRY: Duration = Duration::from_secs(1);
+/// Steps from one leader to the next that one reply may cause: leaders that point at each other must not spin.
+const MAX_STEPS: usize = 4;
+
+impl Cluster {
+    /// Greets a node and, if it leads on, joins it. If it follows another that leads on, joins that one.
+    pub(super) async fn meet(&self, node: NodeId) -> Result<(), CallFailed> {
+        let mut node = node;
+        for _ in 0..MAX_STEPS {
+            let theirs = self.greet(node).await?;
+            if decide(self.0.me, self.standing(), node, theirs) == Verdict::Join {
+                self.join(theirs).await;
+                return Ok(());
+            }
+            let elsewhere = theirs.leader != node && theirs.leader != self.0.me;
+            if elsewhere && theirs.cluster < self.standing().cluster {
+                node = theirs.leader;
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the leader of `theirs`. A leader gives way: its log is sealed before anybody hears of it.
+    async fn join(&self, theirs: Standing) {
+        let _one = self.0.moving.lock().await;
+        let mine = self.standing();
+        if mine == theirs {
+            return;
+        }
+        let Standing { cluster: into, leader } = theirs;
+        let mut commands = vec![Command::Seal { into, leader }];
+        commands.push(Command::Record {
+            event: EventType::ClusterJoin,
+            node: self.0.me,
+            details: vec![("cluster_id".into(), into.to_string()), ("leader".into(), leader.to_string())],
+        });
+        if self.0.driver.commit(commands).await.is_ok() {
+            self.known().view = None;
+            self.stand(theirs);
+        }
+    }
+
+    /// Reports to the leader while there is another one; founds a cluster when it stays silent.
+    pub(super) async fn follow(&self) {
+        let mut last_answer = Instant::now();
+        let mut standing = self.0.standing.subscribe();
+        loop {
+            if self.leads() {
+                tokio::select! {
+                    () = self.0.stop.cancelled() => return,
+                    _ = standing.wait_for(|standing| standing.leader != self.0.me) => last_answer = Instant::now(),
+                }
+            }
+            let pause = match self.report(false).await {
+                Ok(()) => {
+                    last_answer = Instant::now();
+                    self.deliver().await;
+                    self.report_pause()
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the leader does not answer");
+                    if last_answer.elapsed() >= self.0.election_timeout && !self.leads() {
+                        self.found("the leader was silent for too long").await;
+                        continue;
+                    }
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = self.0.report_now.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn report_pause(&self) -> Duration {
+        Duration::from_millis(self.0.tuning.report_interval(self.rtt_ms(self.standing().leader)))
+    }
+
+    pub(super) fn rtt_ms(&self, node: NodeId) -> u32 {
+        let rtt = self.0.mesh.peer(peer_of(node)).and_then(|peer| peer.rtt).unwrap_or_default();
+        u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// One report to the leader; follows it to where it went.
+    pub(super) async fn report(&self, leaving: bool) -> Result<(), CallFailed> {
+        let standing = self.standing();
+        let leader = standing.leader;
+        let load = self.own_load();
+        let report = Report {
+            standing,
+            incarnation: self.0.incarnation,
+            digest: self.0.digest,
+            slots: self.0.offer.slots,
+            running: u16::try_from(self.0.executor.held()).unwrap_or(u16::MAX),
+            cpu: load.cpu_percent,
+            memory: load.memory_percent,
+            rtt_ms: self.rtt_ms(leader),
+            leaving,
+        };
+        let wait = self.patience(leader).min(self.0.election_timeout);
+        let answer: Reported = match self.call(leader, &report, wait).await {
+            Err(CallFailed::Refused(refused)) if refused.why == Refusal::NotLeader => {
+                let Some(standing) = refused.standing else { return Err(CallFailed::Refused(refused)) };
+                return self.go_on(leader, standing).await;
+            }
+            other => other?,
+        };
+        if answer.standing != standing {
+            // The same leader under a new log: it was alone for a while.
+            self.join(answer.standing).await;
+        }
+        self.refresh_view(leader, answer.view).await;
+        Ok(())
+    }
+
+    /// The leader says that it stands elsewhere now.
+    async fn go_on(&self, old: NodeId, standing: Standing) -> Result<(), CallFailed> {
+        if standing.leader == self.0.me {
+            // It followed this node, which has restarted or founded anew since: one of the two must lead.
+            self.found("the leader follows this node").await;
+            return Ok(());
+        }
+        tracing::info!(%old, new = %standing.leader, "the leader gave way to another");
+        let theirs = self.greet(standing.leader).await?;
+        if theirs.leader == standing.leader {
+            self.join(theirs).await;
+        }
+        Ok(())
+    }
+
+    async fn refresh_view(&self, leader: NodeId, version: u32) {
+        if version == self.known().version && self.known().view.is_some() {
+            return;
+        }
+        if let Ok(Some(view)) = self.ask(leader, &Ask::View, Duration::ZERO).await {
+            let mut known = self.known();
+            known.view = Some(view);
+            known.version = version;
+        }
+    }
+}

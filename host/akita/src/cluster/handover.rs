@@ -1,0 +1,167 @@
+//! Tasks on their way to the leader: from this node's outbox, and from the books of a cluster that gave way. Each keeps
+//! its id, and leaves here only after the leader has it durably; sent twice, it is accepted once.
+
+use akita_core::{
+    Command, NodeId, Status, TaskId,
+    wire::{Message, Refusal, Sent, Submit, Submitted},
+};
+
+use super::{CallFailed, Cluster};
+use crate::{
+    driver::Incoming,
+    view::NodeError,
+};
+
+/// Tasks that wait in the outbox at most: as many as a leader's queue holds by default.
+pub const MAX_OUTBOX: usize = 10_000;
+/// Tasks in one message, and bytes: a lost message on a slow link must cost little.
+const CHUNK_TASKS: usize = 256;
+const CHUNK_BYTES: usize = 256 << 10;
+/// The same behind a slow link.
+const SLOW_CHUNK_BYTES: usize = 1_024;
+
+impl Cluster {
+    /// Sends tasks of this node's submitters to the leader, all or none.
+    ///
+    /// # Errors
+    /// The leader's refusal, or `Unavailable` when it could not be reached: the tasks may be accepted all the same, and
+    /// may be sent again under their ids.
+    pub async fn forward(&self, tasks: Vec<Sent>, imported: bool) -> Result<Vec<u8>, NodeError> {
+        let leader = self.standing().leader;
+        let bytes: usize = tasks.iter().map(|task| task.input.len()).sum();
+        let wait = self.patience(leader) + airtime(bytes, self.rtt_ms(leader));
+        match self.call::<Submitted>(leader, &Submit { tasks, imported }, wait).await {
+            Ok(answer) => Ok(answer.statuses),
+            Err(CallFailed::Refused(refused)) => Err(match refused.why {
+                Refusal::QueueFull => {
+                    NodeError::QueueFull { limit: self.0.tuning.max_queue, retry_after_s: 2 }
+                }
+                Refusal::Invalid => {
+                    let (detail, hint) = refused.detail.split_once('\n').unwrap_or((&refused.detail, ""));
+                    NodeError::Invalid { detail: detail.to_owned(), hint: hint.to_owned() }
+                }
+                _ => unavailable(&refused.detail),
+            }),
+            Err(error) => Err(unavailable(&error.to_string())),
+        }
+    }
+
+    /// Brings to the leader what waits here: handed-over tasks first, then the outbox.
+    pub(super) async fn deliver(&self) {
+        if let Err(error) = self.hand_over().await {
+            tracing::warn!(%error, "tasks could not be handed over yet; they stay here and are sent again");
+        }
+        if let Err(error) = self.flush_outbox().await {
+            tracing::warn!(%error, "the outbox could not be sent yet");
+        }
+    }
+
+    async fn hand_over(&self) -> Result<(), NodeError> {
+        let to = self.standing().cluster;
+        loop {
+            let waiting = self.0.driver.waiting(CHUNK_TASKS).await;
+            let mut sent = Vec::new();
+            let mut bytes = 0;
+            for id in waiting {
+                let Some(task) = self.read(id).await? else { continue };
+                bytes += task.input.len() + 64;
+                if !sent.is_empty() && bytes > self.chunk_bytes() {
+                    break;
+                }
+                sent.push(task);
+            }
+            if sent.is_empty() || self.leads() {
+                return Ok(());
+            }
+            let tasks: Vec<TaskId> = sent.iter().map(|task| task.task).collect();
+            let count = tasks.len();
+            self.forward(sent, true).await?;
+            self.0.driver.commit(vec![Command::HandOver { tasks, to }]).await.map_err(|_| NodeError::Stopping)?;
+            tracing::info!(tasks = count, "handed over to the leader");
+        }
+    }
+
+    async fn read(&self, id: TaskId) -> Result<Option<Sent>, NodeError> {
+        let read = |error: crate::store::StoreError| NodeError::Internal(error.to_string());
+        let Some(record) = self.0.store.task_meta(id).await.map_err(read)? else { return Ok(None) };
+        let Some(input) = self.0.store.input(id).await.map_err(read)? else { return Ok(None) };
+        let task = record.task;
+        let spec = akita_core::TaskSpec {
+            action: task.action,
+            required: task.required,
+            priority: task.priority,
+            timeout_ms: task.timeout_ms,
+            input,
+        };
+        Ok(Some(Sent::new(id, task.origin, task.attempts, spec)))
+    }
+
+    /// Keeps tasks for a leader that cannot be reached now.
+    ///
+    /// # Errors
+    /// The outbox is full, or the disk is.
+    pub async fn keep_in_outbox(&self, tasks: &[Sent]) -> Result<(), NodeError> {
+        let internal = |error: crate::store::StoreError| NodeError::Internal(error.to_string());
+        let counts = self.0.store.counts().await.map_err(internal)?;
+        let waiting = counts.get(&Status::QueuedLocally).copied().unwrap_or_default();
+        if waiting + tasks.len() as u64 > MAX_OUTBOX as u64 {
+            return Err(NodeError::QueueFull { limit: MAX_OUTBOX, retry_after_s: 30 });
+        }
+        let adding = tasks.iter().map(|task| {
+            let bytes = Submit { tasks: vec![task.clone()], imported: true }.encode();
+            self.0.store.outbox_add(task.task, bytes, crate::driver::now())
+        });
+        futures_util::future::try_join_all(adding).await.map_err(internal)?;
+        self.0.report_now.notify_one();
+        Ok(())
+    }
+
+    /// Sends what waits in the outbox; this node itself takes it when it leads.
+    pub(super) async fn flush_outbox(&self) -> Result<(), NodeError> {
+        let internal = |error: crate::store::StoreError| NodeError::Internal(error.to_string());
+        for item in self.0.store.outbox_all().await.map_err(internal)? {
+            let id = item.task;
+            let Ok(submit) = Submit::decode(&item.spec) else {
+                tracing::error!(task = %id, "a task in the outbox cannot be read and stays there");
+                continue;
+            };
+            if self.leads() {
+                self.accept(submit).await?;
+            } else {
+                self.forward(submit.tasks, true).await?;
+            }
+            self.0.store.outbox_remove(id).await.map_err(internal)?;
+        }
+        Ok(())
+    }
+
+    /// Takes tasks into this leader's own books.
+    pub(super) async fn accept(&self, submit: Submit) -> Result<Vec<u8>, NodeError> {
+        let tasks = submit.tasks.into_iter().map(incoming).collect();
+        let statuses = self.0.driver.submit(tasks, submit.imported).await?;
+        Ok(statuses.into_iter().map(|status| status as u8).collect())
+    }
+
+    fn chunk_bytes(&self) -> usize {
+        let slow = self.rtt_ms(self.standing().leader) >= akita_core::tuning::SLOW_RTT_MS;
+        if slow { SLOW_CHUNK_BYTES } else { CHUNK_BYTES }
+    }
+}
+
+fn incoming(sent: Sent) -> Incoming {
+    let (id, origin, attempts): (TaskId, NodeId, u32) = (sent.task, sent.origin, sent.attempts);
+    Incoming { id, origin, attempts, spec: sent.spec() }
+}
+
+fn unavailable(detail: &str) -> NodeError {
+    NodeError::Unavailable {
+        detail: format!("the leader cannot be reached: {detail}"),
+        hint: "`akita cluster status` shows who leads; try again when it is back".into(),
+    }
+}
+
+/// Time that so many bytes may need: at 1,200 bit/s behind a slow link, else at 1 Mbit/s.
+fn airtime(bytes: usize, rtt_ms: u32) -> std::time::Duration {
+    let per_byte_us = if rtt_ms >= akita_core::tuning::SLOW_RTT_MS { 10_000 } else { 8 };
+    std::time::Duration::from_micros(bytes as u64 * per_byte_us)
+}

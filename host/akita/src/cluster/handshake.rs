@@ -1,0 +1,165 @@
+//! First words between two nodes: same cluster name, same key, and then: who follows whom. The key itself never
+//! crosses the wire; each side proves that it holds it, bound to both identities and to fresh nonces.
+
+use std::time::{Duration, Instant};
+
+use akita_core::{
+    EventType, NodeId,
+    membership::{Exchange, Side, Verdict, decide},
+    wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Standing, Welcome},
+};
+
+use super::{CallFailed, Cluster};
+
+/// Silence towards a node that was refused or that refused this one: no contact beyond the refusal.
+const REFUSED_FOR: Duration = Duration::from_secs(600);
+/// A failed proof of one node is written to the ledger at most this often: rows are kept for ever.
+const ALERT_EVERY: Duration = Duration::from_secs(60);
+
+impl Cluster {
+    fn hello(&self, nonce: [u8; 16]) -> Hello {
+        Hello {
+            tag: self.0.tag,
+            standing: self.standing(),
+            name: self.0.name.clone(),
+            incarnation: self.0.incarnation,
+            protected: self.0.key.is_some(),
+            nonce,
+        }
+    }
+
+    /// Greets a node: on success both have admitted each other. Answers where it stands.
+    pub(super) async fn greet(&self, node: NodeId) -> Result<Standing, CallFailed> {
+        let mine = self.hello(fresh_nonce());
+        let result = self.greet_with(node, &mine).await;
+        if let Err(CallFailed::Refused(refused)) = &result
+            && matches!(refused.why, Refusal::BadProof | Refusal::OtherCluster)
+        {
+            tracing::warn!(%node, reason = refused.detail, "refused; this node is left alone for ten minutes");
+            self.known().peer(node).refused_until = Some(Instant::now() + REFUSED_FOR);
+        }
+        result
+    }
+
+    async fn greet_with(&self, node: NodeId, mine: &Hello) -> Result<Standing, CallFailed> {
+        let wait = self.patience(node).max(Duration::from_secs(60));
+        let welcome: Welcome = self.call_raw(node, mine.encode(), wait).await?;
+        if welcome.hello.tag != self.0.tag {
+            return Err(CallFailed::Refused(other_cluster()));
+        }
+        let mut theirs = welcome.hello.standing;
+        if let Some(key) = &self.0.key {
+            let exchange =
+                Exchange { caller: self.0.me, hello: mine, called: node, called_nonce: welcome.hello.nonce };
+            let proved = welcome.proof.is_some_and(|proof| key.verify(Side::Called, exchange, &proof));
+            // An empty proof says: yours is wrong. The other side then writes its own row.
+            let proof = if proved { key.prove(Side::Caller, exchange).to_vec() } else { Vec::new() };
+            let admitted = self.call_raw::<Admitted>(node, Prove { proof }.encode(), wait).await;
+            if !proved {
+                self.alert(node, &welcome.hello.name, "it could not prove that it holds the cluster key").await;
+                return Err(CallFailed::Refused(bad_proof("the other node does not hold this cluster's key")));
+            }
+            theirs = admitted?.standing;
+        }
+        self.admit(node, &welcome.hello);
+        Ok(theirs)
+    }
+
+    /// Answers [`Hello`].
+    pub(super) async fn welcome(&self, node: NodeId, theirs: Hello) -> Vec<u8> {
+        if theirs.tag != self.0.tag {
+            return other_cluster().encode();
+        }
+        if theirs.protected != self.0.key.is_some() {
+            let detail = if theirs.protected {
+                "this cluster has no key and cannot prove one"
+            } else {
+                self.alert(node, &theirs.name, "it came without the cluster key").await;
+                "this cluster asks for a key: start the node with --cluster-key-file"
+            };
+            return bad_proof(detail).encode();
+        }
+        let mine = self.hello(fresh_nonce());
+        let proof = self.0.key.as_ref().map(|key| {
+            let exchange = Exchange { caller: node, hello: &theirs, called: self.0.me, called_nonce: mine.nonce };
+            key.prove(Side::Called, exchange).to_vec()
+        });
+        if proof.is_some() {
+            self.known().peer(node).pending = Some((theirs, mine.nonce));
+        } else {
+            self.admit(node, &theirs);
+            self.consider(node, theirs.standing);
+        }
+        Welcome { hello: mine, proof }.encode()
+    }
+
+    /// Answers [`Prove`].
+    pub(super) async fn proved(&self, node: NodeId, proof: &[u8]) -> Vec<u8> {
+        let pending = self.known().peer(node).pending.take();
+        let (Some((theirs, nonce)), Some(key)) = (pending, &self.0.key) else {
+            return bad_proof("say hello first").encode();
+        };
+        let exchange = Exchange { caller: node, hello: &theirs, called: self.0.me, called_nonce: nonce };
+        if !key.verify(Side::Caller, exchange, proof) {
+            self.known().peer(node).refused_until = Some(Instant::now() + REFUSED_FOR);
+            self.alert(node, &theirs.name, "its proof of the cluster key is wrong").await;
+            return bad_proof("the proof of the cluster key is wrong").encode();
+        }
+        self.admit(node, &theirs);
+        self.consider(node, theirs.standing);
+        Admitted { standing: self.standing() }.encode()
+    }
+
+    fn admit(&self, node: NodeId, hello: &Hello) {
+        let mut known = self.known();
+        let peer = known.peer(node);
+        peer.name.clone_from(&hello.name);
+        peer.standing = Some(hello.standing);
+        peer.admitted = true;
+        peer.pending = None;
+        peer.refused_until = None;
+    }
+
+    /// The caller may be one to follow.
+    fn consider(&self, node: NodeId, theirs: Standing) {
+        if decide(self.0.me, self.standing(), node, theirs) == Verdict::Join && self.standing() != theirs {
+            self.spawn_meet(node, Duration::ZERO);
+        }
+    }
+
+    async fn alert(&self, node: NodeId, name: &str, what: &str) {
+        let due = {
+            let mut known = self.known();
+            let peer = known.peer(node);
+            let due = peer.alerted.is_none_or(|last| last.elapsed() >= ALERT_EVERY);
+            if due {
+                peer.alerted = Some(Instant::now());
+            }
+            due
+        };
+        if due {
+            tracing::warn!(target: "akita::security", %node, name, what, "a node was refused");
+            let details = vec![("reason".to_owned(), what.to_owned()), ("name".to_owned(), printable(name))];
+            self.record(EventType::SecurityAlert, node, details).await;
+        }
+    }
+}
+
+/// A name from somebody who has proved nothing, fit for a ledger and a terminal.
+fn printable(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(akita_core::membership::MAX_NAME_LEN).collect()
+}
+
+fn fresh_nonce() -> [u8; 16] {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).expect("a system without randomness cannot run a node: the identity needed it too");
+    nonce
+}
+
+fn other_cluster() -> Refused {
+    Refused { why: Refusal::OtherCluster, detail: "this node belongs to another cluster".into(), standing: None }
+}
+
+fn bad_proof(detail: &str) -> Refused {
+    Refused { why: Refusal::BadProof, detail: detail.into(), standing: None }
+}

@@ -1,0 +1,256 @@
+//! The leader's side: who works for it, what they offer, who went silent, and the view that everybody is shown.
+
+use std::time::{Duration, Instant};
+
+use akita_core::{
+    Command, EventType, NodeId,
+    schedule::{Load, Offer},
+    wire::{Catalog, GetCatalog, Message, NodeView, Refusal, Refused, Report, Reported, View},
+};
+
+use super::{Cluster, books::Member, peer_of};
+
+/// How often silence is looked for.
+const WATCH: Duration = Duration::from_millis(500);
+/// A node offline for so long is no longer shown.
+const FORGET: Duration = Duration::from_secs(24 * 3600);
+
+/// Slots that a node may claim: a number from the wire must not make the leader send it everything.
+const MAX_SLOTS: u16 = 256;
+
+/// What a report changes.
+struct News {
+    joined: bool,
+    online: bool,
+    restarted: bool,
+    fetch: bool,
+}
+
+impl Cluster {
+    /// Answers a worker's report.
+    pub(super) async fn reported(&self, node: NodeId, report: Report) -> Vec<u8> {
+        if !self.leads() {
+            return Refused {
+                why: Refusal::NotLeader,
+                detail: "this node does not lead".into(),
+                standing: Some(self.standing()),
+            }
+            .encode();
+        }
+        let news = self.note(node, &report);
+        if news.restarted {
+            // A new process knows nothing of the tasks that the old one held.
+            self.0.driver.worker_lost(node).await;
+        }
+        if news.joined || news.online {
+            let name = self.known().peer(node).name.clone();
+            let row = |event| Command::Record { event, node, details: vec![("name".into(), name.clone())] };
+            let mut rows = vec![row(EventType::NodeOnline)];
+            if news.joined {
+                rows.insert(0, row(EventType::ClusterJoin));
+            }
+            let _ = self.0.driver.commit(rows).await;
+            tracing::info!(%node, name, "a node is online");
+        }
+        if report.leaving {
+            self.0.driver.worker_leaving(node).await;
+        } else if news.fetch {
+            let cluster = self.clone();
+            self.0.tasks.spawn(async move { cluster.fetch_catalog(node).await });
+        } else {
+            self.0.driver.worker_load(node, load_of(&report)).await;
+        }
+        let view = self.known().version;
+        Reported { standing: self.standing(), view }.encode()
+    }
+
+    fn note(&self, node: NodeId, report: &Report) -> News {
+        let mut known = self.known();
+        let peer = known.peer(node);
+        peer.lost_link = None;
+        peer.standing = Some(report.standing);
+        let joined = peer.member.is_none();
+        let member = peer.member.get_or_insert_with(|| Member {
+            incarnation: report.incarnation,
+            slots: report.slots,
+            digest: report.digest,
+            offer: None,
+            load: load_of(report),
+            running: 0,
+            last_heard: Instant::now(),
+            online: false,
+            leaving: false,
+            fetching: false,
+        });
+        let restarted = member.incarnation != report.incarnation;
+        let online = !member.online;
+        if restarted || member.digest != report.digest || online {
+            member.offer = None;
+        }
+        let fetch = member.offer.is_none() && !member.fetching;
+        member.fetching |= fetch;
+        member.incarnation = report.incarnation;
+        member.digest = report.digest;
+        member.load = load_of(report);
+        member.slots = report.slots.min(MAX_SLOTS);
+        member.running = report.running;
+        member.last_heard = Instant::now();
+        member.online = true;
+        member.leaving = report.leaving;
+        if joined || online || restarted {
+            known.version = known.version.wrapping_add(1);
+        }
+        News { joined, online, restarted, fetch }
+    }
+
+    async fn fetch_catalog(&self, node: NodeId) {
+        let catalog = self.call::<Catalog>(node, &GetCatalog {}, self.patience(node)).await;
+        let (slots, load) = {
+            let mut known = self.known();
+            let Some(member) = known.peer(node).member.as_mut() else { return };
+            member.fetching = false;
+            (member.slots, member.load)
+        };
+        match catalog {
+            Ok(catalog) => {
+                let offer = Offer {
+                    slots,
+                    actions: catalog.actions.into_iter().collect(),
+                    capabilities: catalog.capabilities.into_iter().collect(),
+                };
+                self.take_offer(node, catalog.digest, offer, load).await;
+            }
+            Err(error) => tracing::debug!(%node, %error, "its catalogue did not arrive; the next report asks again"),
+        }
+    }
+
+    async fn take_offer(&self, node: NodeId, digest: [u8; 8], offer: Offer, load: Load) {
+        {
+            let mut known = self.known();
+            let Some(member) = known.peer(node).member.as_mut() else { return };
+            if member.digest != digest || member.leaving || !member.online {
+                return;
+            }
+            member.offer = Some(offer.clone());
+            known.version = known.version.wrapping_add(1);
+        }
+        tracing::info!(%node, actions = offer.actions.len(), capabilities = ?offer.capabilities, "a worker is ready");
+        self.0.driver.worker_up(node, offer, load).await;
+    }
+
+    /// Notices who went silent, while this node leads, and keeps the scheduler told of its own load.
+    pub(super) async fn lead(&self) {
+        let started = Instant::now();
+        let mut looked_for_absent = false;
+        let mut tick = tokio::time::interval(WATCH);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            self.0.driver.worker_load(self.0.me, self.own_load()).await;
+            if !self.leads() {
+                continue;
+            }
+            for node in self.silent() {
+                self.lose(node).await;
+            }
+            if !looked_for_absent && started.elapsed() >= Duration::from_millis(self.0.tuning.node_timeout) {
+                // Workers from before a restart that have not come back.
+                looked_for_absent = true;
+                for node in self.0.driver.absent().await {
+                    self.0.driver.worker_lost(node).await;
+                }
+            }
+            if let Err(error) = self.flush_outbox().await {
+                tracing::debug!(%error, "the outbox waits");
+            }
+        }
+    }
+
+    fn silent(&self) -> Vec<NodeId> {
+        let mut known = self.known();
+        let forget = |peer: &super::books::Peer| {
+            peer.member.as_ref().is_some_and(|member| !member.online && member.last_heard.elapsed() > FORGET)
+        };
+        known.peers.values_mut().filter(|peer| forget(peer)).for_each(|peer| peer.member = None);
+        let is_silent = |node: &NodeId, peer: &super::books::Peer| {
+            let Some(member) = peer.member.as_ref().filter(|member| member.online) else { return false };
+            // One that said goodbye and hung up is gone; one whose link broke may come back.
+            if member.leaving && peer.lost_link.is_some() {
+                return true;
+            }
+            let patience = self.0.tuning.patience(self.rtt_ms(*node).max(member.load.rtt_ms));
+            member.last_heard.elapsed() > Duration::from_millis(patience)
+        };
+        known.peers.iter().filter(|(node, peer)| is_silent(node, peer)).map(|(node, _)| *node).collect()
+    }
+
+    async fn lose(&self, node: NodeId) {
+        let (name, left) = {
+            let mut known = self.known();
+            known.version = known.version.wrapping_add(1);
+            let peer = known.peer(node);
+            let Some(member) = peer.member.as_mut() else { return };
+            member.online = false;
+            member.offer = None;
+            (peer.name.clone(), peer.member.as_ref().is_some_and(|member| member.leaving))
+        };
+        tracing::warn!(%node, name, left, "a node is offline; its tasks go to others");
+        self.0.driver.worker_lost(node).await;
+        let why = if left { "it was shut down" } else { "it was silent for too long" };
+        self.record(EventType::NodeOffline, node, vec![("name".into(), name), ("reason".into(), why.into())]).await;
+    }
+
+    /// The cluster as this node leads it, itself first.
+    pub fn view(&self) -> View {
+        let load = self.own_load();
+        let me = NodeView {
+            node: self.0.me,
+            name: self.0.name.clone(),
+            online: true,
+            leads: self.leads(),
+            capabilities: self.0.offer.capabilities.iter().cloned().collect(),
+            actions: self.0.offer.actions.iter().cloned().collect(),
+            slots: self.0.offer.slots,
+            running: u16::try_from(self.0.executor.held()).unwrap_or(u16::MAX),
+            cpu: load.cpu_percent,
+            memory: load.memory_percent,
+            silent_ms: 0,
+            hops: Some(0),
+            rtt_ms: Some(0),
+        };
+        let known = self.known();
+        let members = known.peers.iter().filter_map(|(node, peer)| {
+            let member = peer.member.as_ref()?;
+            let offer = member.offer.clone().unwrap_or_default();
+            Some(NodeView {
+                node: *node,
+                name: peer.name.clone(),
+                online: member.online,
+                leads: false,
+                capabilities: offer.capabilities.into_iter().collect(),
+                actions: offer.actions.into_iter().collect(),
+                slots: member.slots,
+                running: member.running,
+                cpu: member.load.cpu_percent,
+                memory: member.load.memory_percent,
+                silent_ms: u64::try_from(member.last_heard.elapsed().as_millis()).unwrap_or(u64::MAX),
+                hops: self.0.mesh.peer(peer_of(*node)).and_then(|info| info.hops).or(peer.hops),
+                rtt_ms: Some(self.rtt_ms(*node).max(member.load.rtt_ms)),
+            })
+        });
+        let nodes = std::iter::once(me).chain(members).collect();
+        View { standing: self.standing(), term: known.term, open: self.is_open(), nodes }
+    }
+
+    /// The leader's last view, as this node heard it.
+    pub fn last_view(&self) -> Option<View> {
+        self.known().view.clone()
+    }
+}
+
+fn load_of(report: &Report) -> Load {
+    Load { cpu_percent: report.cpu.min(100), memory_percent: report.memory.min(100), rtt_ms: report.rtt_ms }
+}

@@ -1,0 +1,325 @@
+//! The cluster as this node lives it: whom it has met, whom it admits, whom it follows or leads. It carries words
+//! between nodes and the driver; which of two leaders gives way is decided in [`akita_core::membership`].
+
+mod announce;
+mod books;
+mod call;
+mod follow;
+mod handover;
+mod handshake;
+mod lead;
+mod results;
+mod serve;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Instant,
+};
+
+use akita_core::{
+    ClusterId, Command, EventType, NodeId,
+    membership::{self, Announcement, ClusterKey},
+    schedule::{Load, Offer},
+    tuning::Tuning,
+    wire::{Catalog, Standing},
+};
+use akita_mesh::{Event, Mesh, PeerId};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use books::Books;
+pub use call::CallFailed;
+pub use handover::MAX_OUTBOX;
+
+use crate::{driver::Driver, executor::Executor, resources::Resources, store::Store};
+use books::Known;
+
+/// Requests from other nodes that are looked at at once: a flood waits on the mesh and not in memory.
+const MAX_REQUESTS: usize = 256;
+
+/// What a cluster needs to start.
+pub struct Start {
+    /// This node.
+    pub me: NodeId,
+    /// Its name.
+    pub name: String,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// Only holders of it are admitted.
+    pub key: Option<ClusterKey>,
+    /// Patience.
+    pub tuning: Tuning,
+    /// Silence of the leader after which this node founds a cluster of its own.
+    pub election_timeout: std::time::Duration,
+    /// What this node offers.
+    pub offer: Offer,
+    /// Where it stands, from its own log.
+    pub standing: Standing,
+    /// Elections under its own log.
+    pub term: u64,
+    /// The mesh.
+    pub mesh: Mesh,
+    /// The loop.
+    pub driver: Driver,
+    /// Its books.
+    pub store: Store,
+    /// Its slots.
+    pub executor: Executor,
+    /// How busy the machine is.
+    pub resources: watch::Receiver<Resources>,
+    /// Differs each time that the process starts.
+    pub incarnation: u32,
+}
+
+/// A handle; clones are the same cluster.
+#[derive(Clone)]
+pub struct Cluster(Arc<Inner>);
+
+struct Inner {
+    me: NodeId,
+    name: String,
+    cluster_name: String,
+    tag: [u8; 8],
+    key: Option<ClusterKey>,
+    tuning: Tuning,
+    election_timeout: std::time::Duration,
+    offer: Offer,
+    digest: [u8; 8],
+    incarnation: u32,
+    mesh: Mesh,
+    driver: Driver,
+    store: Store,
+    executor: Executor,
+    resources: watch::Receiver<Resources>,
+    books: OnceLock<Weak<dyn Books>>,
+    standing: watch::Sender<Standing>,
+    known: Mutex<Known>,
+    /// One change of sides at a time.
+    moving: tokio::sync::Mutex<()>,
+    /// Something that the leader should hear of soon.
+    report_now: Notify,
+    requests: Arc<Semaphore>,
+    tasks: TaskTracker,
+    /// Outcomes on their way to other nodes.
+    deliveries: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Cluster {
+    /// The cluster of a node that has just started; [`Cluster::run`] makes it live.
+    pub fn new(start: Start) -> Cluster {
+        let digest = membership::catalog_digest(
+            start.offer.capabilities.iter().map(String::as_str),
+            start.offer.actions.iter().map(String::as_str),
+        );
+        let known = Known { term: start.term, ..Known::default() };
+        Cluster(Arc::new(Inner {
+            me: start.me,
+            name: start.name,
+            tag: membership::cluster_tag(&start.cluster_name),
+            cluster_name: start.cluster_name,
+            key: start.key,
+            tuning: start.tuning,
+            election_timeout: start.election_timeout,
+            offer: start.offer,
+            digest,
+            incarnation: start.incarnation,
+            mesh: start.mesh,
+            driver: start.driver,
+            store: start.store,
+            executor: start.executor,
+            resources: start.resources,
+            books: OnceLock::new(),
+            standing: watch::Sender::new(start.standing),
+            known: Mutex::new(known),
+            moving: tokio::sync::Mutex::new(()),
+            report_now: Notify::new(),
+            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            tasks: TaskTracker::new(),
+            deliveries: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// Who answers other nodes' questions about this node's books. Weak, because the books know the cluster.
+    pub fn set_books(&self, books: Weak<dyn Books>) {
+        let _ = self.0.books.set(books);
+    }
+
+    /// Announces, listens, follows and leads until stopped.
+    pub async fn run(&self, mut events: mpsc::UnboundedReceiver<Event>) {
+        self.offer_own_slots().await;
+        self.announce();
+        let follower = self.clone();
+        self.0.tasks.spawn(async move { follower.follow().await });
+        let leader = self.clone();
+        self.0.tasks.spawn(async move { leader.lead().await });
+        loop {
+            tokio::select! {
+                () = self.0.stop.cancelled() => break,
+                event = events.recv() => match event {
+                    Some(event) => self.event(event).await,
+                    None => break,
+                },
+            }
+        }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Tells the leader, if it is another, that this node takes nothing more.
+    pub async fn leave(&self) {
+        if !self.leads() {
+            let _ = self.report(true).await;
+        }
+    }
+
+    /// Ends [`Cluster::run`].
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// Where this node stands.
+    pub fn standing(&self) -> Standing {
+        *self.0.standing.borrow()
+    }
+
+    /// Whether this node leads.
+    pub fn leads(&self) -> bool {
+        self.standing().leader == self.0.me
+    }
+
+    /// The cluster's name.
+    pub fn cluster_name(&self) -> &str {
+        &self.0.cluster_name
+    }
+
+    /// Whether anybody may join.
+    pub fn is_open(&self) -> bool {
+        self.0.key.is_none()
+    }
+
+    /// What this node offers.
+    pub fn offer(&self) -> &Offer {
+        &self.0.offer
+    }
+
+    fn catalog(&self) -> Catalog {
+        Catalog {
+            digest: self.0.digest,
+            capabilities: self.0.offer.capabilities.iter().cloned().collect(),
+            actions: self.0.offer.actions.iter().cloned().collect(),
+        }
+    }
+
+    fn own_load(&self) -> Load {
+        let resources = self.0.resources.borrow();
+        let total = resources.memory_total.max(1);
+        let memory_percent = u8::try_from(resources.memory_used.saturating_mul(100) / total).unwrap_or(100).min(100);
+        // A float between 0 and 100; the cast saturates.
+        Load { cpu_percent: resources.cpu_percent.round() as u8, memory_percent, rtt_ms: 0 }
+    }
+
+    async fn offer_own_slots(&self) {
+        self.0.driver.worker_up(self.0.me, self.0.offer.clone(), self.own_load()).await;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn announce(&self) {
+        let announcement = Announcement {
+            tag: self.0.tag,
+            standing: self.standing(),
+            digest: self.0.digest,
+            name: self.0.name.clone(),
+        };
+        if let Err(error) = self.0.mesh.announce(announcement.encode()) {
+            tracing::warn!(%error, "the node could not announce itself");
+        }
+    }
+
+    /// Takes a new stand and tells everybody.
+    fn stand(&self, standing: Standing) {
+        let changed = self.0.standing.send_if_modified(|old| std::mem::replace(old, standing) != standing);
+        if changed {
+            tracing::info!(leader = %standing.leader, cluster = %standing.cluster, leads = self.leads(), "the cluster has a leader");
+            self.announce();
+            self.0.report_now.notify_one();
+        }
+    }
+
+    /// Founds a cluster that this node leads.
+    async fn found(&self, why: &str) {
+        let _one = self.0.moving.lock().await;
+        if self.leads() {
+            return;
+        }
+        tracing::info!(why, "this node founds a cluster of its own");
+        let Ok(id) = new_cluster_id(&self.0.cluster_name, self.0.me) else { return };
+        let command = Command::Found { id, name: self.0.cluster_name.clone(), founder: self.0.me };
+        if self.0.driver.commit(vec![command]).await.is_ok() {
+            self.known().term += 1;
+            self.offer_own_slots().await;
+            self.stand(Standing { cluster: id, leader: self.0.me });
+        }
+    }
+
+    /// Writes a row of the ledger.
+    async fn record(&self, event: EventType, node: NodeId, details: Vec<(String, String)>) {
+        let _ = self.0.driver.commit(vec![Command::Record { event, node, details }]).await;
+    }
+
+    async fn event(&self, event: Event) {
+        match event {
+            Event::Announced { peer, app_data, hops } => self.heard(node_of(peer), &app_data, hops),
+            Event::Connected { peer } => tracing::debug!(%peer, "a link is up"),
+            Event::Disconnected { peer } => self.disconnected(node_of(peer)),
+            Event::Request(request) => {
+                let Ok(permit) = Arc::clone(&self.0.requests).acquire_owned().await else { return };
+                let cluster = self.clone();
+                self.0.tasks.spawn(async move {
+                    let answer = cluster.serve(node_of(request.peer), &request.body).await;
+                    request.respond(answer);
+                    drop(permit);
+                });
+            }
+        }
+    }
+
+    fn disconnected(&self, node: NodeId) {
+        if let Some(peer) = self.known().peers.get_mut(&node) {
+            peer.lost_link = Some(Instant::now());
+        }
+        if self.standing().leader == node {
+            self.0.report_now.notify_one();
+        }
+    }
+
+    /// The nodes that this leader has admitted.
+    pub fn members(&self) -> BTreeSet<NodeId> {
+        self.known().peers.iter().filter(|(_, peer)| peer.member.is_some()).map(|(node, _)| *node).collect()
+    }
+}
+
+/// A fresh id for a cluster that `founder` founds.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn new_cluster_id(name: &str, founder: NodeId) -> Result<ClusterId, getrandom::Error> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce)?;
+    Ok(ClusterId::found(name, founder, nonce))
+}
+
+/// A node's id from its mesh identity: the same sixteen bytes.
+pub fn node_of(peer: PeerId) -> NodeId {
+    NodeId(peer.0)
+}
+
+/// The other way.
+pub fn peer_of(node: NodeId) -> PeerId {
+    PeerId(node.0)
+}

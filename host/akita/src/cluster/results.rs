@@ -1,0 +1,131 @@
+//! Outcomes and progress of tasks that this node ran: to its own loop, or to the node that assigned them, again and
+//! again until that one has them durably. An outcome that nobody takes any more is let go after a while.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use akita_core::{
+    NodeId, TaskId,
+    wire::{Message, Noted, Outcomes, Progress, Ran, Refusal, Taken},
+};
+use tokio::sync::mpsc;
+
+use super::{CallFailed, Cluster};
+use crate::executor::Report;
+
+/// Outcomes in one message, and bytes: a lost message on a slow link must cost little.
+const CHUNK: usize = 256;
+const CHUNK_BYTES: usize = 256 << 10;
+/// How long an outcome is kept for a node that does not answer: its tasks have gone to others long before.
+const KEEP: Duration = Duration::from_secs(3600);
+/// Between two attempts to deliver.
+const RETRY: Duration = Duration::from_secs(1);
+/// Between two progress messages about one task on a fast link; on a slow one, this many round trips.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+const PROGRESS_ROUND_TRIPS: u32 = 10;
+/// Own outcomes that share one message to the loop.
+const BATCH: usize = 256;
+
+impl Cluster {
+    /// Passes on what the executor reports, until it is gone.
+    pub async fn pass_on(&self, mut reports: mpsc::UnboundedReceiver<Report>) {
+        let mut queues: HashMap<NodeId, mpsc::UnboundedSender<Ran>> = HashMap::new();
+        let mut said: HashMap<TaskId, Instant> = HashMap::new();
+        let mut buffer = Vec::with_capacity(BATCH);
+        while reports.recv_many(&mut buffer, BATCH).await > 0 {
+            let mut own = Vec::new();
+            for report in buffer.drain(..) {
+                match report {
+                    Report::Ran { assigner, task, fence, run_us, outcome } => {
+                        said.remove(&task);
+                        let ran = Ran::new(task, fence, run_us, outcome);
+                        if assigner == self.0.me {
+                            own.push(ran);
+                        } else {
+                            self.queue(&mut queues, assigner, ran);
+                        }
+                    }
+                    Report::Progress { assigner, task, fence, done, total, note } => {
+                        let progress = Progress { task, fence, done, total, note };
+                        self.say(&mut said, assigner, progress);
+                    }
+                }
+            }
+            if !own.is_empty() {
+                self.0.driver.own_outcomes(self.0.me, own).await;
+            }
+        }
+    }
+
+    fn queue(&self, queues: &mut HashMap<NodeId, mpsc::UnboundedSender<Ran>>, assigner: NodeId, ran: Ran) {
+        queues.retain(|_, queue| !queue.is_closed());
+        let queue = queues.entry(assigner).or_insert_with(|| {
+            // Unbounded: what is in it was bounded when the tasks were taken.
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let cluster = self.clone();
+            self.0.deliveries.spawn(async move { cluster.deliver_to(assigner, receiver).await });
+            sender
+        });
+        let _ = queue.send(ran);
+    }
+
+    /// Delivers until the queue is closed and empty.
+    async fn deliver_to(&self, node: NodeId, mut queue: mpsc::UnboundedReceiver<Ran>) {
+        let mut buffer: Vec<Ran> = Vec::new();
+        loop {
+            if buffer.is_empty() && queue.recv_many(&mut buffer, CHUNK).await == 0 {
+                return;
+            }
+            let rest = buffer.split_off(chunk_len(&buffer).min(buffer.len()));
+            let count = buffer.len();
+            let chunk = Outcomes { ran: std::mem::replace(&mut buffer, rest) };
+            let begun = Instant::now();
+            while let Err(error) = self.call::<Taken>(node, &chunk, self.patience(node)).await {
+                let refused = matches!(&error, CallFailed::Refused(refused) if refused.why != Refusal::Internal);
+                if refused || begun.elapsed() > KEEP {
+                    tracing::warn!(%node, tasks = count, %error, "outcomes that nobody takes any more are let go");
+                    break;
+                }
+                tracing::debug!(%node, %error, "outcomes could not be delivered yet");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Says how far a task is: to this node's own watchers at once, over the mesh now and then.
+    fn say(&self, said: &mut HashMap<TaskId, Instant>, assigner: NodeId, progress: Progress) {
+        let Progress { task, fence, done, total, ref note } = progress;
+        if assigner == self.0.me {
+            self.0.driver.watch().set_progress(task, fence, done, total, note.clone());
+            return;
+        }
+        let every = PROGRESS_EVERY.max(Duration::from_millis(u64::from(self.rtt_ms(assigner))) * PROGRESS_ROUND_TRIPS);
+        if said.get(&task).is_some_and(|last| last.elapsed() < every) {
+            return;
+        }
+        said.insert(task, Instant::now());
+        let cluster = self.clone();
+        self.0.tasks.spawn(async move {
+            let wait = cluster.patience(assigner);
+            let _ = cluster.call_raw::<Noted>(assigner, progress.encode(), wait).await;
+        });
+    }
+
+    /// Waits until every outcome has been delivered; for the end of the node, within its grace.
+    pub async fn delivered(&self) {
+        self.0.deliveries.close();
+        self.0.deliveries.wait().await;
+    }
+}
+
+/// How many outcomes go into one message: at least one.
+fn chunk_len(ran: &[Ran]) -> usize {
+    let mut bytes = 0;
+    let fits = |one: &&Ran| {
+        bytes += one.body.len() + 64;
+        bytes <= CHUNK_BYTES
+    };
+    ran.iter().take_while(fits).count().clamp(1, CHUNK)
+}

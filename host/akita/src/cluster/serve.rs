@@ -1,0 +1,102 @@
+//! What other nodes may ask of this one. Nobody gets more than a refusal before it is admitted; only the leader may
+//! assign; an outcome counts only from the worker that holds the assignment.
+
+use std::sync::Weak;
+
+use akita_core::{
+    NodeId,
+    wire::{
+        self, Answer, Ask, Assign, Assigned, Message, Noted, Outcomes, Progress, Refusal, Refused, Request, Submit, Submitted,
+        Taken,
+    },
+};
+
+use super::Cluster;
+use crate::view::NodeError;
+
+impl Cluster {
+    /// Answers one request.
+    pub(super) async fn serve(&self, node: NodeId, body: &[u8]) -> Vec<u8> {
+        let request = match Request::decode(body).and_then(|request| wire::check(&request).map(|()| request)) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::debug!(%node, %error, "a message that makes no sense");
+                return self.refuse(Refusal::Malformed, &error.to_string());
+            }
+        };
+        match request {
+            Request::Hello(hello) => self.welcome(node, hello).await,
+            Request::Prove(prove) => self.proved(node, &prove.proof).await,
+            _ if !self.is_admitted(node) => {
+                Refused { why: Refusal::NotAdmitted, detail: "say hello first".into(), standing: None }.encode()
+            }
+            Request::Report(report) => self.reported(node, report).await,
+            Request::GetCatalog(_) => self.catalog().encode(),
+            Request::Assign(assign) => self.assigned(node, assign),
+            Request::Outcomes(outcomes) => self.outcomes(node, outcomes).await,
+            Request::Progress(progress) => self.progress(node, progress),
+            Request::Submit(submit) => self.submitted(submit).await,
+            Request::Ask(ask) => self.answer(ask).await,
+        }
+    }
+
+    fn is_admitted(&self, node: NodeId) -> bool {
+        self.known().peers.get(&node).is_some_and(|peer| peer.admitted)
+    }
+
+    fn refuse(&self, why: Refusal, detail: &str) -> Vec<u8> {
+        Refused { why, detail: detail.to_owned(), standing: Some(self.standing()) }.encode()
+    }
+
+    fn assigned(&self, node: NodeId, assign: Assign) -> Vec<u8> {
+        if self.standing().leader != node {
+            return self.refuse(Refusal::NotLeader, "only the leader may assign tasks");
+        }
+        let jobs = assign.jobs.into_iter();
+        let refused = jobs.filter_map(|job| {
+            let task = job.task;
+            (!self.0.executor.take(node, job)).then_some(task)
+        });
+        Assigned { refused: refused.collect() }.encode()
+    }
+
+    async fn outcomes(&self, node: NodeId, outcomes: Outcomes) -> Vec<u8> {
+        match self.0.driver.outcomes(node, outcomes.ran).await {
+            Ok(()) => Taken {}.encode(),
+            Err(_) => self.refuse(Refusal::Internal, "this node is shutting down"),
+        }
+    }
+
+    fn progress(&self, node: NodeId, progress: Progress) -> Vec<u8> {
+        let Progress { task, fence, done, total, note } = progress;
+        tracing::trace!(%node, %task, done, "progress");
+        let note = akita_core::task::cut(&note, akita_core::task::MAX_REASON_LEN).to_owned();
+        self.0.driver.watch().set_progress(task, fence, done, total, note);
+        Noted {}.encode()
+    }
+
+    async fn answer(&self, ask: Ask) -> Vec<u8> {
+        let body = match self.0.books.get().and_then(Weak::upgrade) {
+            Some(books) => books.answer(ask).await,
+            None => None,
+        };
+        Answer { body }.encode()
+    }
+
+    async fn submitted(&self, submit: Submit) -> Vec<u8> {
+        if !self.leads() {
+            return self.refuse(Refusal::NotLeader, "this node does not lead");
+        }
+        let checked: Result<Vec<_>, _> =
+            submit.tasks.iter().map(|task| task.clone().spec().normalise().map(|_| ())).collect();
+        if let Err(error) = checked {
+            return self.refuse(Refusal::Invalid, &error.to_string());
+        }
+        match self.accept(submit).await {
+            Ok(statuses) => Submitted { statuses }.encode(),
+            Err(NodeError::QueueFull { .. }) => self.refuse(Refusal::QueueFull, "the queue is full"),
+            Err(NodeError::Invalid { detail, hint }) => self.refuse(Refusal::Invalid, &format!("{detail}\n{hint}")),
+            Err(error) => self.refuse(Refusal::Internal, &error.to_string()),
+        }
+    }
+}

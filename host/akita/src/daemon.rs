@@ -1,0 +1,55 @@
+//! One node's life: put together, run, and taken down in an order that loses nothing. It decides nothing in between.
+
+mod build;
+mod stop;
+
+use std::time::Duration;
+
+use akita_core::Millis;
+use tokio::task::JoinHandle;
+
+use crate::{config::Settings, driver, exit::ExitError, store::Store};
+
+/// How often ended tasks are looked through for those that may be forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(30);
+/// Tasks forgotten in one transaction: short, so that submissions do not wait for it.
+const PRUNE_BATCH: u32 = 500;
+
+/// Runs a node until it is told to stop or cannot go on.
+///
+/// # Errors
+/// What kept it from starting, or made it stop.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let grace = settings.shutdown_grace;
+    // Before anything else, so that a signal during start-up ends it in order too.
+    let signals = stop::Signals::listen()?;
+    let running = build::build(settings).await?;
+    let why = running.wait(signals).await;
+    running.stop(why, grace).await
+}
+
+/// Forgets ended tasks that are older, or more, than the settings keep. The ledger keeps all its rows.
+fn spawn_pruning(store: Store, retention: Duration, keep_max: u64) -> JoinHandle<()> {
+    let retention = Millis::try_from(retention.as_millis()).unwrap_or(Millis::MAX);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(PRUNE_EVERY).await;
+            loop {
+                let older_than = driver::now().saturating_sub(retention);
+                match store.prune_results(older_than, keep_max, PRUNE_BATCH).await {
+                    Ok(0) => break,
+                    Ok(gone) => tracing::debug!(gone, "ended tasks were forgotten"),
+                    Err(error) => {
+                        tracing::warn!(%error, "ended tasks could not be forgotten");
+                        return;
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// An error of the operator's making: a setting, a file, a port.
+fn config(error: impl std::fmt::Display, hint: impl Into<String>) -> anyhow::Error {
+    ExitError::config(error.to_string()).hint(hint).into()
+}

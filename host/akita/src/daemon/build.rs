@@ -1,0 +1,339 @@
+//! Putting a node together: data directory, identity, log, plugins, mesh, and the loops that run on them. Every
+//! listener is bound before anything is announced; what is wrong with a setting is found before anything is written.
+
+use std::{path::Path, sync::Arc};
+
+use akita_core::{
+    ClusterId, Command, EventType, NodeId,
+    membership::ClusterKey,
+    schedule::Offer,
+    tuning::Tuning,
+    wire::Standing,
+};
+use akita_mesh::{Event, Identity, Interfaces, Mesh, MeshConfig};
+use akita_sandbox::{Catalog, Limits, LoadStep, Sandbox, SandboxConfig};
+use anyhow::Context;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{config, spawn_pruning};
+use crate::{
+    api::{self, ApiConfig},
+    cluster::{self, Books, Cluster, node_of},
+    config::Settings,
+    consensus::{self, Opened},
+    driver::{self, Driver, Service},
+    executor::{Executor, Report},
+    node::{Node, Parts},
+    resources,
+    store::{DataDir, LedgerKey, Signer, Store},
+    telemetry,
+};
+
+/// A node that runs, and all that is needed to stop it.
+pub(super) struct Running {
+    pub(super) node: Node,
+    pub(super) store: Store,
+    pub(super) driver: Driver,
+    pub(super) cluster: Cluster,
+    pub(super) executor: Executor,
+    pub(super) sandbox: Sandbox,
+    pub(super) mesh: Mesh,
+    /// Cancelled when the node is asked to stop.
+    pub(super) asked: CancellationToken,
+    /// Ends what serves requests.
+    pub(super) intake: CancellationToken,
+    pub(super) api: Option<JoinHandle<()>>,
+    pub(super) service: JoinHandle<()>,
+    pub(super) members: JoinHandle<()>,
+    pub(super) results: JoinHandle<()>,
+    pub(super) pruning: JoinHandle<()>,
+    /// Kept alive for other nodes' questions.
+    pub(super) _books: Arc<dyn Books>,
+    /// The lock, held until the end.
+    pub(super) _data_dir: DataDir,
+}
+
+/// Builds a node and starts its loops.
+pub(super) async fn build(settings: Settings) -> anyhow::Result<Running> {
+    let logs = telemetry::init(&settings);
+    let key = cluster_key(&settings)?;
+    let data_dir = DataDir::open(&settings.data_dir).map_err(|error| config(&error, error.hint()))?;
+    let identity = Identity::load_or_create(&settings.identity_path)
+        .map_err(|error| config(error, "give another file with --identity-path, or move this one away"))?;
+    let me = node_of(identity.id());
+    let listener = listen(&settings).await?;
+    let opened = open_log(&data_dir, &settings, &identity).await?;
+    let intake = CancellationToken::new();
+    let resources = resources::spawn(settings.resource_monitor_interval, settings.data_dir.clone(), intake.clone());
+    let (sandbox, catalog) = load_plugins(&settings).await?;
+    let (mesh, events) = start_mesh(&settings, identity).await?;
+
+    let (report_sender, reports) = mpsc::unbounded_channel();
+    let executor = Executor::new(sandbox.clone(), Arc::clone(&catalog), limits(&settings), settings.slots, report_sender);
+    let (driver, inbox) = Driver::new();
+    let origin = Origin::of(&opened, &settings, me)?;
+    let cluster = Cluster::new(cluster::Start {
+        me,
+        name: settings.node_name.clone(),
+        cluster_name: settings.cluster_name.clone(),
+        key,
+        tuning: tuning(&settings),
+        election_timeout: settings.leader_election_timeout,
+        offer: offer(&settings, &catalog),
+        standing: origin.standing,
+        term: origin.term,
+        mesh: mesh.clone(),
+        driver: driver.clone(),
+        store: opened.store.clone(),
+        executor: executor.clone(),
+        resources: resources.clone(),
+        incarnation: incarnation()?,
+    });
+    let start = driver::Start {
+        me,
+        tuning: tuning(&settings),
+        state: opened.state,
+        consensus: opened.consensus,
+        applied: opened.applied,
+        store: opened.store.clone(),
+        executor: executor.clone(),
+        assigner: Arc::new(cluster.clone()),
+    };
+    let service = tokio::spawn(Service::new(start, driver.clone(), inbox).run());
+    driver.commit(origin.first_words).await.context("the node stopped before it began")?;
+
+    let asked = CancellationToken::new();
+    let node = Node::new(Parts {
+        me,
+        name: settings.node_name.clone(),
+        store: opened.store.clone(),
+        driver: driver.clone(),
+        cluster: cluster.clone(),
+        catalog,
+        resources,
+        mesh: mesh.clone(),
+        logs,
+        max_timeout: settings.worker_processing_timeout,
+        stop: asked.clone(),
+    });
+    let books: Arc<dyn Books> = Arc::new(node.clone());
+    cluster.set_books(Arc::downgrade(&books));
+    let (members, results) = run_loops(&cluster, events, reports);
+    let store = opened.store;
+    let pruning = spawn_pruning(store.clone(), settings.result_retention, settings.result_retention_max);
+    let api = listener.map(|listener| {
+        greet(&settings, &node, &mesh, Some(&listener));
+        let router = api::router(node.clone(), ApiConfig::from(&settings));
+        tokio::spawn(api::serve(listener, router, intake.clone()))
+    });
+    if api.is_none() {
+        greet(&settings, &node, &mesh, None);
+    }
+    Ok(Running {
+        node,
+        store,
+        driver,
+        cluster,
+        executor,
+        sandbox,
+        mesh,
+        asked,
+        intake,
+        api,
+        service,
+        members,
+        results,
+        pruning,
+        _books: books,
+        _data_dir: data_dir,
+    })
+}
+
+fn run_loops(
+    cluster: &Cluster,
+    events: mpsc::UnboundedReceiver<Event>,
+    reports: mpsc::UnboundedReceiver<Report>,
+) -> (JoinHandle<()>, JoinHandle<()>) {
+    let results = cluster.clone();
+    let results = tokio::spawn(async move { results.pass_on(reports).await });
+    let members = cluster.clone();
+    (tokio::spawn(async move { members.run(events).await }), results)
+}
+
+fn cluster_key(settings: &Settings) -> anyhow::Result<Option<ClusterKey>> {
+    let Some(secret) = &settings.cluster_key else { return Ok(None) };
+    let key = ClusterKey::new(secret.expose().as_bytes());
+    key.map(Some).ok_or_else(|| config("the cluster key is shorter than 16 characters", "make one with: openssl rand -hex 32"))
+}
+
+async fn listen(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
+    if !settings.api_server {
+        return Ok(None);
+    }
+    let bound = api::bind(settings.api_host, settings.api_port).await;
+    bound.map(Some).map_err(|error| config(&error, error.hint()))
+}
+
+async fn open_log(data_dir: &DataDir, settings: &Settings, identity: &Identity) -> anyhow::Result<Opened> {
+    let (dir, file) = (data_dir.clone(), settings.sqlite_db_file.to_string_lossy().into_owned());
+    let identity = identity.clone();
+    let mut public_key = [0; 32];
+    // Reticulum's public key is the X25519 half, then the Ed25519 half; the latter signs.
+    public_key.copy_from_slice(&identity.public_key()[32..]);
+    let signer = Signer {
+        key: LedgerKey { node: node_of(identity.id()), public_key },
+        sign: Box::new(move |message| identity.sign(message)),
+    };
+    let open = move || consensus::open(&dir, &file, signer, Arc::new(driver::now));
+    let opened = tokio::task::spawn_blocking(open).await.context("opening the database failed")?;
+    opened.map_err(|error| config(&error, error.hint()))
+}
+
+async fn load_plugins(settings: &Settings) -> anyhow::Result<(Sandbox, Arc<Catalog>)> {
+    let (dir, slots) = (settings.plugins_dir.clone(), settings.slots);
+    let cache_dir = settings.data_dir.join("compiled");
+    let load = move || -> anyhow::Result<(Sandbox, Arc<Catalog>)> {
+        let defaults = SandboxConfig::default();
+        let guest_threads = defaults.guest_threads.min(slots);
+        let sandbox = Sandbox::new(SandboxConfig { slots, cache_dir, guest_threads, ..defaults })
+            .map_err(|error| config(error, "see docs/operations.md, \"The sandbox does not start\""))?;
+        if !dir.is_dir() {
+            tracing::warn!(dir = %dir.display(), "there is no such folder of plugins; this node runs no tasks itself");
+            return Ok((sandbox, Arc::default()));
+        }
+        let catalog = Catalog::load_dir(&sandbox, &dir, log_step)
+            .map_err(|error| config(error, "give a folder that can be read with --plugins"))?;
+        Ok((sandbox, Arc::new(catalog)))
+    };
+    tokio::task::spawn_blocking(load).await.context("loading the plugins failed")?
+}
+
+fn log_step(step: LoadStep<'_>) {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match step {
+        LoadStep::Found(_) => {}
+        LoadStep::Loading(path) => tracing::debug!(file = name(path), "loading a plugin"),
+        LoadStep::Loaded(path, plugin) => {
+            let actions = plugin.info().actions.len();
+            let version = plugin.info().version.as_str();
+            let compiled = !plugin.from_cache();
+            tracing::info!(file = name(path), plugin = plugin.name(), version, actions, compiled, "a plugin is ready");
+        }
+        LoadStep::Rejected(path, error) => tracing::warn!(file = name(path), %error, "a file is no plugin"),
+    }
+}
+
+async fn start_mesh(settings: &Settings, identity: Identity) -> anyhow::Result<(Mesh, mpsc::UnboundedReceiver<Event>)> {
+    let interfaces = if settings.rns_config.is_some() {
+        Interfaces::Reticulum(settings.rns_config.clone())
+    } else if settings.mesh_listen.is_some() || !settings.mesh_peers.is_empty() {
+        Interfaces::Direct {
+            listen: settings.mesh_listen.iter().map(ToString::to_string).collect(),
+            peers: settings.mesh_peers.iter().map(ToString::to_string).collect(),
+        }
+    } else {
+        Interfaces::Default
+    };
+    let started = Mesh::start(MeshConfig {
+        identity,
+        interfaces,
+        state_dir: settings.data_dir.join("reticulum"),
+        announce_interval: settings.announce_interval,
+        tuning: akita_mesh::Tuning::default(),
+    });
+    started.await.map_err(|error| config(error, "see --rns-config, --mesh-listen and --mesh-peer in `akita start --help`"))
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        timeout: settings.task_timeout,
+        memory_bytes: settings.task_memory_bytes as u64,
+        output_bytes: settings.task_output_bytes as u64,
+        ..Limits::default()
+    }
+}
+
+fn tuning(settings: &Settings) -> Tuning {
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Tuning {
+        ack_timeout: millis(settings.worker_ack_timeout),
+        processing_timeout: millis(settings.worker_processing_timeout),
+        max_attempts: settings.max_task_execution_attempts,
+        max_queue: settings.max_task_queue_size,
+        node_timeout: millis(settings.node_timeout),
+    }
+}
+
+/// What this node offers: its capabilities and its plugins', and each action whose needs it meets.
+fn offer(settings: &Settings, catalog: &Catalog) -> Offer {
+    let mut capabilities: std::collections::BTreeSet<String> = settings.capabilities.iter().cloned().collect();
+    capabilities.extend(catalog.provides());
+    let actions = catalog.plugins().iter().flat_map(|plugin| {
+        let able = plugin.info().actions.iter().filter(|action| {
+            let missing = action.requires.iter().find(|one| !capabilities.contains(*one));
+            if let Some(missing) = missing {
+                tracing::warn!(plugin = plugin.name(), action = action.name, missing, "not offered: the node lacks a capability");
+            }
+            missing.is_none()
+        });
+        able.map(|action| format!("{}/{}", plugin.name(), action.name)).collect::<Vec<_>>()
+    });
+    let actions = actions.collect();
+    Offer { slots: u16::try_from(settings.slots).unwrap_or(u16::MAX), actions, capabilities }
+}
+
+/// Where the node stands by its own log, and what it first commits.
+struct Origin {
+    standing: Standing,
+    term: u64,
+    first_words: Vec<Command>,
+}
+
+impl Origin {
+    fn of(opened: &Opened, settings: &Settings, me: NodeId) -> anyhow::Result<Origin> {
+        let name = settings.cluster_name.clone();
+        let start = Command::Record {
+            event: EventType::NodeStart,
+            node: me,
+            details: vec![
+                ("name".into(), settings.node_name.clone()),
+                ("version".into(), env!("CARGO_PKG_VERSION").into()),
+            ],
+        };
+        let known = opened.state.cluster().filter(|cluster| cluster.name == name);
+        let Some(cluster) = known else {
+            let id: ClusterId = cluster::new_cluster_id(&name, me).context("the system gives no random numbers")?;
+            let found = Command::Found { id, name, founder: me };
+            let term = opened.state.cluster().map_or(0, |old| old.term) + 1;
+            return Ok(Origin { standing: Standing { cluster: id, leader: me }, term, first_words: vec![start, found] });
+        };
+        let standing = match cluster.sealed_into {
+            Some((cluster, leader)) => Standing { cluster, leader },
+            None => Standing { cluster: cluster.id, leader: me },
+        };
+        Ok(Origin { standing, term: cluster.term, first_words: vec![start] })
+    }
+}
+
+fn incarnation() -> anyhow::Result<u32> {
+    getrandom::u32().context("the system gives no random numbers")
+}
+
+fn greet(settings: &Settings, node: &Node, mesh: &Mesh, listener: Option<&TcpListener>) {
+    let api = listener.and_then(|listener| listener.local_addr().ok());
+    let api = api.map_or_else(|| "off".to_owned(), |address| format!("http://{address}"));
+    tracing::info!(
+        node = settings.node_name,
+        id = %node.me,
+        cluster = settings.cluster_name,
+        api,
+        mesh = mesh.describe(),
+        plugins = node.catalog.plugins().len(),
+        slots = settings.slots,
+        "the node is running"
+    );
+    if settings.cluster_key.is_none() {
+        tracing::warn!("the cluster is open: any node that reaches it may join; close it with --cluster-key-file");
+    }
+}

@@ -1,0 +1,102 @@
+//! Taking a node down: stop intake, give out no more work, let what runs end, deliver what it came to, flush the ledger,
+//! close the mesh. One grace period for all of it; a second signal ends the process at once.
+
+use std::time::{Duration, Instant};
+
+use akita_core::{Command, EventType};
+use anyhow::{Context, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::build::Running;
+
+/// Exit code of a process that is stopped the hard way: as a shell reports SIGINT.
+const HARD_EXIT: i32 = 130;
+/// Time for what remains once the grace period is over: the last commit and the mesh's goodbye.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// SIGTERM and SIGINT.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> anyhow::Result<Signals> {
+        let on = |kind| signal(kind).context("the system lets the process take no signals");
+        Ok(Signals { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Why a node stops.
+pub(super) enum Why {
+    /// Somebody asked.
+    Asked,
+    /// It cannot go on.
+    Broken(anyhow::Error),
+}
+
+impl Running {
+    /// Waits for a reason to stop. From then on, another signal ends the process at once.
+    pub(super) async fn wait(&self, mut signals: Signals) -> Why {
+        let why = tokio::select! {
+            () = signals.next() => {
+                tracing::info!("asked to stop; running tasks are let end, a second signal stops at once");
+                Why::Asked
+            }
+            () = self.asked.cancelled() => Why::Asked,
+            error = self.store.failed() => Why::Broken(anyhow!("the database cannot be written: {error}; {}", error.hint())),
+        };
+        self.asked.cancel();
+        tokio::spawn(async move {
+            signals.next().await;
+            eprintln!("akita: stopped at once, as asked twice; tasks that ran will run again");
+            std::process::exit(HARD_EXIT);
+        });
+        why
+    }
+
+    /// Takes the node down.
+    pub(super) async fn stop(self, why: Why, grace: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + grace;
+        self.intake.cancel();
+        self.pruning.abort();
+        if let Why::Broken(error) = why {
+            self.sandbox.shutdown();
+            self.mesh.shutdown().await;
+            return Err(error);
+        }
+        self.driver.pause().await;
+        if let Some(api) = self.api {
+            let _ = tokio::time::timeout(left(deadline), api).await;
+        }
+        let _ = tokio::time::timeout(left(deadline).min(LAST_WORDS), self.cluster.leave()).await;
+        self.executor.drain(left(deadline)).await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.results).await;
+        let _ = tokio::time::timeout(left(deadline).max(LAST_WORDS), self.cluster.delivered()).await;
+        let goodbye = Command::Record {
+            event: EventType::NodeStop,
+            node: self.node.me,
+            details: vec![("name".into(), self.node.name.clone())],
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, self.driver.commit(vec![goodbye])).await;
+        self.cluster.stop();
+        let _ = tokio::time::timeout(LAST_WORDS, self.members).await;
+        self.service.abort();
+        let closed = self.store.close().await;
+        self.sandbox.shutdown();
+        self.mesh.shutdown().await;
+        tracing::info!("the node has stopped");
+        closed.context("the database could not be closed in order; nothing that was accepted is lost")
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}

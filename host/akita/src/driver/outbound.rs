@@ -1,0 +1,175 @@
+//! Sends committed assignments to their workers: to this node's executor directly, to others over the mesh, several in
+//! one message. What a worker said comes back to the loop. It never retries by itself: patience does.
+
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+
+use akita_core::{Content, NodeId, Task, TaskId, wire::Job};
+
+use super::Driver;
+use crate::{executor::Executor, store::Store};
+
+/// Bytes of input that are kept from submission to assignment, so that most need no read; more are read from the store.
+const CACHE_BYTES: usize = 16 << 20;
+/// Bytes of tasks in one message: large enough to be efficient, small enough that one lost message costs little.
+const MESSAGE_BYTES: usize = 64 << 10;
+
+/// What a worker said to an assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// It has all but these.
+    Taken {
+        /// What it does not take.
+        refused: Vec<TaskId>,
+    },
+    /// It did not answer in time; it may have them or not.
+    Unreachable,
+}
+
+/// Takes assignments to other nodes.
+pub trait Assigner: Send + Sync + 'static {
+    /// Sends jobs to a worker and waits for its answer.
+    fn assign(&self, worker: NodeId, jobs: Vec<Job>) -> Pin<Box<dyn Future<Output = Delivery> + Send + '_>>;
+}
+
+/// Inputs on their way from submission to assignment.
+#[derive(Default)]
+pub(super) struct Inputs {
+    cached: HashMap<TaskId, Content>,
+    bytes: usize,
+}
+
+impl Inputs {
+    pub(super) fn keep(&mut self, task: TaskId, input: &Content) {
+        let size = input.body.len() + 128;
+        if self.bytes + size <= CACHE_BYTES && self.cached.insert(task, input.clone()).is_none() {
+            self.bytes += size;
+        }
+    }
+
+    fn take(&mut self, task: TaskId) -> Option<Content> {
+        let input = self.cached.remove(&task)?;
+        self.bytes -= input.body.len() + 128;
+        Some(input)
+    }
+
+    pub(super) fn forget(&mut self, task: TaskId) {
+        self.take(task);
+    }
+}
+
+pub(super) struct Outbound {
+    pub(super) me: NodeId,
+    pub(super) executor: Executor,
+    pub(super) assigner: Arc<dyn Assigner>,
+    pub(super) store: Store,
+    pub(super) driver: Driver,
+    pub(super) inputs: Inputs,
+}
+
+fn job(task: &Task, input: Content) -> Job {
+    Job {
+        task: task.id,
+        fence: task.assignment.map_or(0, |held| held.fence),
+        attempt: task.attempts,
+        action: task.action.clone(),
+        timeout_ms: task.timeout_ms.unwrap_or(0),
+        content_type: akita_core::wire::pack_type(&input.content_type),
+        input: input.body,
+    }
+}
+
+impl Outbound {
+    /// Sends committed assignments. Answers those that this node's own executor has taken already.
+    pub(super) fn send(&mut self, tasks: Vec<Task>) -> Vec<(TaskId, u64)> {
+        let mut taken = Vec::new();
+        let mut others: HashMap<NodeId, Vec<(Task, Option<Content>)>> = HashMap::new();
+        for task in tasks {
+            let Some(held) = task.assignment else { continue };
+            let input = self.inputs.take(task.id);
+            match input {
+                Some(input) if held.worker == self.me => {
+                    if self.executor.take(self.me, job(&task, input)) {
+                        taken.push((task.id, held.fence));
+                    } else {
+                        others.entry(held.worker).or_default().push((task, None));
+                    }
+                }
+                input => others.entry(held.worker).or_default().push((task, input)),
+            }
+        }
+        for (worker, tasks) in others {
+            let delivery = Errand {
+                me: self.me,
+                executor: self.executor.clone(),
+                assigner: Arc::clone(&self.assigner),
+                store: self.store.clone(),
+                driver: self.driver.clone(),
+            };
+            tokio::spawn(async move { delivery.run(worker, tasks).await });
+        }
+        taken
+    }
+}
+
+/// Everything that one delivery needs, so that the loop need not wait for it.
+struct Errand {
+    me: NodeId,
+    executor: Executor,
+    assigner: Arc<dyn Assigner>,
+    store: Store,
+    driver: Driver,
+}
+
+impl Errand {
+    async fn run(self, worker: NodeId, tasks: Vec<(Task, Option<Content>)>) {
+        let mut jobs = Vec::with_capacity(tasks.len());
+        let mut unread = Vec::new();
+        for (task, input) in tasks {
+            let input = match input {
+                Some(input) => Some(input),
+                None => self.store.input(task.id).await.ok().flatten(),
+            };
+            match input {
+                Some(input) => jobs.push(job(&task, input)),
+                None => unread.push((task.id, task.assignment.map_or(0, |held| held.fence))),
+            }
+        }
+        if !unread.is_empty() {
+            tracing::error!(tasks = unread.len(), "the input of assigned tasks could not be read; they wait again");
+            self.driver.delivered(worker, Vec::new(), unread, false).await;
+        }
+        if worker == self.me {
+            let ids: Vec<_> = jobs.iter().map(|job| (job.task, job.fence)).collect();
+            let taken: Vec<bool> = jobs.into_iter().map(|job| self.executor.take(self.me, job)).collect();
+            let (taken, refused): (Vec<_>, Vec<_>) = ids.into_iter().zip(taken).partition(|(_, taken)| *taken);
+            let strip = |list: Vec<((TaskId, u64), bool)>| list.into_iter().map(|(id, _)| id).collect();
+            self.driver.delivered(worker, strip(taken), strip(refused), false).await;
+            return;
+        }
+        while !jobs.is_empty() {
+            let rest = jobs.split_off(message_len(&jobs));
+            self.deliver(worker, std::mem::replace(&mut jobs, rest)).await;
+        }
+    }
+
+    async fn deliver(&self, worker: NodeId, jobs: Vec<Job>) {
+        let ids: Vec<(TaskId, u64)> = jobs.iter().map(|job| (job.task, job.fence)).collect();
+        match self.assigner.assign(worker, jobs).await {
+            Delivery::Taken { refused } => {
+                let (refused, taken) = ids.into_iter().partition(|(task, _)| refused.contains(task));
+                self.driver.delivered(worker, taken, refused, false).await;
+            }
+            Delivery::Unreachable => self.driver.delivered(worker, Vec::new(), ids, true).await,
+        }
+    }
+}
+
+/// How many of `jobs` go into one message: at least one.
+fn message_len(jobs: &[Job]) -> usize {
+    let mut bytes = 0;
+    let fits = |job: &&Job| {
+        bytes += job.input.len() + job.action.len() + 64;
+        bytes <= MESSAGE_BYTES
+    };
+    jobs.iter().take_while(fits).count().max(1)
+}

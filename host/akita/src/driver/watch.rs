@@ -1,0 +1,116 @@
+//! Who waits for the end of a task, and how far running tasks are: soft, lost with the process, bounded.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use akita_core::TaskId;
+use tokio::sync::oneshot;
+
+use crate::view::ProgressView;
+
+/// Tasks whose progress is remembered: as many as run at once on a large cluster, and some.
+const MAX_PROGRESS: usize = 4_096;
+
+/// How far a task is, with the fence of the attempt that said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Of the attempt.
+    pub fence: u64,
+    /// For people and programs.
+    pub view: ProgressView,
+}
+
+/// Waiters and progress.
+#[derive(Debug, Default)]
+pub struct Watch {
+    waiting: Mutex<HashMap<TaskId, Vec<oneshot::Sender<()>>>>,
+    progress: Mutex<HashMap<TaskId, Progress>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watch {
+    /// Resolves when the task ends. Look at the task after asking, not before, or its end may be missed.
+    pub fn end_of(&self, task: TaskId) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = lock(&self.waiting);
+        let waiters = waiting.entry(task).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        waiters.push(sender);
+        receiver
+    }
+
+    /// Forgets waiters that have gone.
+    pub fn forget(&self, task: TaskId) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(waiters) = waiting.get_mut(&task) {
+            waiters.retain(|waiter| !waiter.is_closed());
+            if waiters.is_empty() {
+                waiting.remove(&task);
+            }
+        }
+    }
+
+    /// The task has ended, or left this node's books.
+    pub fn ended(&self, task: TaskId) {
+        lock(&self.progress).remove(&task);
+        let waiters = lock(&self.waiting).remove(&task);
+        for waiter in waiters.into_iter().flatten() {
+            let _ = waiter.send(());
+        }
+    }
+
+    /// How far it is now.
+    pub fn set_progress(&self, task: TaskId, fence: u64, done: u64, total: Option<u64>, note: String) {
+        let percent = total.filter(|total| *total > 0).map(|total| {
+            u8::try_from((u128::from(done.min(total)) * 100) / u128::from(total)).unwrap_or(100)
+        });
+        let mut progress = lock(&self.progress);
+        if progress.len() < MAX_PROGRESS || progress.contains_key(&task) {
+            progress.insert(task, Progress { fence, view: ProgressView { done, total, percent, note } });
+        }
+    }
+
+    /// How far it is, if the attempt under `fence` said so.
+    pub fn progress(&self, task: TaskId, fence: u64) -> Option<ProgressView> {
+        lock(&self.progress).get(&task).filter(|progress| progress.fence == fence).map(|progress| progress.view.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everybody_who_waits_hears_of_the_end() {
+        let watch = Watch::default();
+        let task = TaskId([1; 16]);
+        let (one, two) = (watch.end_of(task), watch.end_of(task));
+        watch.ended(task);
+        assert!(one.await.is_ok() && two.await.is_ok());
+    }
+
+    #[test]
+    fn waiters_that_went_away_leave_nothing_behind() {
+        let watch = Watch::default();
+        let task = TaskId([1; 16]);
+        drop(watch.end_of(task));
+        watch.forget(task);
+        assert!(lock(&watch.waiting).is_empty());
+    }
+
+    #[test]
+    fn progress_of_an_earlier_attempt_is_not_shown() {
+        let watch = Watch::default();
+        let task = TaskId([1; 16]);
+        watch.set_progress(task, 5, 1, Some(4), "x".into());
+        assert_eq!(watch.progress(task, 5).unwrap().percent, Some(25));
+        assert_eq!(watch.progress(task, 6), None);
+        watch.ended(task);
+        assert_eq!(watch.progress(task, 5), None);
+    }
+}

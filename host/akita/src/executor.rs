@@ -1,0 +1,252 @@
+//! Runs assigned tasks in the sandbox, as many at once as there are slots, and hands each outcome to whoever
+//! assigned it. It never decides what to run or whether to run it again.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use akita_core::{Content, Failure, NodeId, Outcome, TaskId, wire::Job};
+use akita_sandbox::{Catalog, FailureKind, JobEvent, Limits, LogLevel, ResolveError, Sandbox};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Tasks held at once, running or waiting: the leader sends at most 64 a slot, and nobody else may send.
+pub const MAX_HELD: usize = 4_096;
+/// Events of one run that wait to be looked at; what is over is dropped by the sandbox.
+const EVENT_BACKLOG: usize = 64;
+
+/// What happened to a task here.
+#[derive(Debug)]
+pub enum Report {
+    /// How far it is.
+    Progress {
+        /// Who assigned it.
+        assigner: NodeId,
+        /// The task.
+        task: TaskId,
+        /// Its fence.
+        fence: u64,
+        /// Units done.
+        done: u64,
+        /// Of how many.
+        total: Option<u64>,
+        /// For people.
+        note: String,
+    },
+    /// It ran.
+    Ran {
+        /// Who assigned it.
+        assigner: NodeId,
+        /// The task.
+        task: TaskId,
+        /// Its fence.
+        fence: u64,
+        /// Time in the sandbox, microseconds.
+        run_us: u64,
+        /// What it came to.
+        outcome: Outcome,
+    },
+}
+
+/// A handle; clones share the slots.
+#[derive(Clone)]
+pub struct Executor(Arc<Inner>);
+
+struct Inner {
+    sandbox: Sandbox,
+    catalog: Arc<Catalog>,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    held: Mutex<HashSet<(TaskId, u64)>>,
+    /// Gone when drained, so that whoever reads the other end knows that nothing more comes.
+    reports: Mutex<Option<mpsc::UnboundedSender<Report>>>,
+    runs: TaskTracker,
+    draining: AtomicBool,
+    stop: CancellationToken,
+}
+
+impl Executor {
+    /// An executor with `slots` slots. Every outcome goes to `reports`; it is unbounded because what is sent is bounded
+    /// by [`MAX_HELD`].
+    pub fn new(
+        sandbox: Sandbox,
+        catalog: Arc<Catalog>,
+        limits: Limits,
+        slots: usize,
+        reports: mpsc::UnboundedSender<Report>,
+    ) -> Executor {
+        Executor(Arc::new(Inner {
+            sandbox,
+            catalog,
+            limits,
+            slots: Arc::new(Semaphore::new(slots)),
+            held: Mutex::default(),
+            reports: Mutex::new(Some(reports)),
+            runs: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// Tasks held: running, or waiting for a slot.
+    pub fn held(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Takes a task; `false` if this node is full or stopping. A task that it holds already is taken and not run twice.
+    pub fn take(&self, assigner: NodeId, job: Job) -> bool {
+        if self.0.draining.load(Ordering::Relaxed) {
+            return false;
+        }
+        {
+            let mut held = self.lock();
+            if held.len() >= MAX_HELD {
+                return false;
+            }
+            if !held.insert((job.task, job.fence)) {
+                return true;
+            }
+        }
+        let inner = Arc::clone(&self.0);
+        self.0.runs.spawn(async move { inner.handle(assigner, job).await });
+        true
+    }
+
+    /// Takes nothing more, lets what runs end, and stops it after `grace`. Tasks that wait for a slot are let go: their
+    /// leader gives them to somebody else.
+    pub async fn drain(&self, grace: Duration) {
+        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.slots.close();
+        self.0.runs.close();
+        if tokio::time::timeout(grace, self.0.runs.wait()).await.is_err() {
+            tracing::warn!(tasks = self.held(), "stopping tasks that did not end within the grace period");
+            self.0.stop.cancel();
+            self.0.runs.wait().await;
+        }
+        self.0.reports.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<(TaskId, u64)>> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    async fn handle(self: Arc<Self>, assigner: NodeId, job: Job) {
+        let key = (job.task, job.fence);
+        // Closed when draining: the task was never begun.
+        if let Ok(_slot) = Arc::clone(&self.slots).acquire_owned().await {
+            let begun = Instant::now();
+            let outcome = self.run(assigner, job).await;
+            let run_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            if let Some(outcome) = outcome {
+                let (task, fence) = key;
+                if let Some(reports) = self.reports() {
+                    let _ = reports.send(Report::Ran { assigner, task, fence, run_us, outcome });
+                }
+            }
+        }
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
+    fn reports(&self) -> Option<mpsc::UnboundedSender<Report>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// `None` if this node stopped it: another attempt is somebody else's to begin.
+    async fn run(&self, assigner: NodeId, job: Job) -> Option<Outcome> {
+        let (plugin, action) = match self.catalog.resolve(&job.action) {
+            Ok(found) => found,
+            Err(error) => return Some(Outcome::Failed(no_action(&job.action, &error))),
+        };
+        let (events, receiver) = mpsc::channel(EVENT_BACKLOG);
+        let watcher = tokio::spawn(watch(receiver, self.reports(), assigner, job.task, job.fence));
+        let mut limits = self.limits.clone();
+        if job.timeout_ms > 0 {
+            limits.timeout = Duration::from_millis(u64::from(job.timeout_ms));
+        }
+        let cancel = self.stop.child_token();
+        let outcome = self
+            .sandbox
+            .run(
+                plugin,
+                akita_sandbox::Job {
+                    task_id: job.task.to_string(),
+                    attempt: job.attempt,
+                    action,
+                    content_type: akita_core::wire::unpack_type(job.content_type),
+                    input: job.input,
+                    annotations: Vec::new(),
+                    limits,
+                    cancel,
+                    events: Some(events),
+                },
+            )
+            .await;
+        // The sandbox has dropped its end: what is left in the channel is read, and the watcher ends.
+        let _ = watcher.await;
+        match outcome {
+            Ok(content) => {
+                Some(Outcome::Completed(Content { content_type: content.content_type, body: content.body }))
+            }
+            Err(failure) if failure.kind == FailureKind::Cancelled && self.stop.is_cancelled() => None,
+            Err(failure) => Some(Outcome::Failed(to_core(failure))),
+        }
+    }
+}
+
+async fn watch(
+    mut events: mpsc::Receiver<JobEvent>,
+    reports: Option<mpsc::UnboundedSender<Report>>,
+    assigner: NodeId,
+    task: TaskId,
+    fence: u64,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            JobEvent::Progress { done, total, note } => {
+                if let Some(reports) = &reports {
+                    let _ = reports.send(Report::Progress { assigner, task, fence, done, total, note });
+                }
+            }
+            JobEvent::Log { level, message, fields } => log(task, level, &message, &fields),
+            JobEvent::Chunk(_) => {}
+        }
+    }
+}
+
+fn log(task: TaskId, level: LogLevel, message: &str, fields: &[(String, String)]) {
+    let fields = fields.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+    match level {
+        LogLevel::Error => tracing::error!(target: "akita::plugin", %task, %fields, "{message}"),
+        LogLevel::Warn => tracing::warn!(target: "akita::plugin", %task, %fields, "{message}"),
+        LogLevel::Info => tracing::info!(target: "akita::plugin", %task, %fields, "{message}"),
+        LogLevel::Debug => tracing::debug!(target: "akita::plugin", %task, %fields, "{message}"),
+        LogLevel::Trace => tracing::trace!(target: "akita::plugin", %task, %fields, "{message}"),
+    }
+}
+
+fn no_action(action: &str, error: &ResolveError) -> Failure {
+    Failure {
+        message: format!("this worker cannot run `{action}`: {error}"),
+        code: Some("unknown-action".into()),
+        pointer: None,
+        // The plugin may have been removed since the leader heard of it: another worker may still have it.
+        retry_after_ms: Some(0),
+    }
+}
+
+fn to_core(failure: akita_sandbox::Failure) -> Failure {
+    let asked = failure.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    Failure {
+        retry_after_ms: failure.kind.is_retryable().then(|| asked.unwrap_or(0)),
+        code: Some(failure.code.unwrap_or_else(|| failure.kind.as_str().to_owned())),
+        message: failure.message,
+        pointer: failure.pointer,
+    }
+}

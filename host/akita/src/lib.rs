@@ -1,0 +1,17 @@
+//! The node: everything that does I/O. `akita-core` decides, `akita-mesh` carries, `akita-sandbox` runs; only this
+//! crate translates between them.
+
+pub mod api;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod consensus;
+pub mod daemon;
+pub mod driver;
+pub mod executor;
+pub mod exit;
+pub mod node;
+pub mod resources;
+pub mod store;
+pub mod telemetry;
+pub mod view;

@@ -1,0 +1,174 @@
+//! Questions that other nodes' books answer, and this node's answers to theirs.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use akita_core::{
+    EventType, NodeId, Status, TaskId,
+    wire::{Ask, Message, Submit},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Node, convert, internal};
+use crate::{
+    cluster::Books,
+    store::LedgerQuery,
+    view::{ClusterView, LedgerPage, NodeError, TaskList, TaskView, VerifyView},
+};
+
+/// Longest wait for the end of a task that one message over the mesh asks for; longer ones are asked again.
+const REMOTE_WAIT: Duration = Duration::from_secs(5);
+
+impl Node {
+    /// Asks the leader; of a leader, the others.
+    pub(super) async fn ask_for(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
+        let wait = wait.min(REMOTE_WAIT);
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or_default();
+        if !self.cluster.leads() {
+            let ask = Ask::Task { task: id, here: false, wait_ms };
+            return self.ask_leader(&ask, wait).await;
+        }
+        let ask = Ask::Task { task: id, here: true, wait_ms: 0 };
+        let members = self.cluster.members();
+        let asked = members.into_iter().map(|node| self.cluster.ask::<TaskView>(node, &ask, Duration::ZERO));
+        let answers = futures_util::future::join_all(asked).await;
+        Ok(answers.into_iter().find_map(|answer| answer.ok().flatten()))
+    }
+
+    async fn ask_leader<T: DeserializeOwned>(&self, ask: &Ask, extra: Duration) -> Result<Option<T>, NodeError> {
+        let leader: NodeId = self.cluster.standing().leader;
+        self.cluster.ask(leader, ask, extra).await.map_err(|error| NodeError::Unavailable {
+            detail: format!("the leader {leader} does not answer: {error}"),
+            hint: "try again when it is back; `akita cluster status` shows who is there".into(),
+        })
+    }
+
+    async fn must_ask<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, NodeError> {
+        let answer = self.ask_leader(ask, Duration::ZERO).await?;
+        answer.ok_or_else(|| NodeError::Internal("the leader gave no answer".into()))
+    }
+
+    /// Tasks that wait in this node's outbox.
+    pub(super) async fn outbox(&self) -> Result<Vec<TaskView>, NodeError> {
+        let items = self.store.outbox_all().await.map_err(internal)?;
+        let views = items.into_iter().filter_map(|item| {
+            let submit = Submit::decode(&item.spec).ok()?;
+            Some(convert::outbox(submit.tasks.first()?, item.created))
+        });
+        Ok(views.collect())
+    }
+
+    /// Tasks of the cluster, newest first; those in this node's outbox before all.
+    ///
+    /// # Errors
+    /// The leader cannot be asked.
+    pub async fn list(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut tasks = match status {
+            None | Some(Status::QueuedLocally) => self.outbox().await?,
+            Some(_) => Vec::new(),
+        };
+        if status != Some(Status::QueuedLocally) {
+            let rest = if self.cluster.leads() {
+                self.own_list(status, most).await?
+            } else {
+                let status = status.map(|status| status.as_str().to_owned());
+                self.must_ask(&Ask::List { status, limit }).await?
+            };
+            tasks.extend(rest.tasks);
+        }
+        tasks.truncate(most);
+        Ok(TaskList { tasks })
+    }
+
+    async fn own_list(&self, status: Option<Status>, limit: usize) -> Result<TaskList, NodeError> {
+        let metas = self.store.list(status, limit).await.map_err(internal)?;
+        let shown = metas.iter().filter(|meta| meta.handed_over_to.is_none());
+        Ok(TaskList { tasks: shown.map(|meta| convert::task(meta, None)).collect() })
+    }
+
+    /// Rows of the cluster's ledger, or of this node's own.
+    ///
+    /// # Errors
+    /// The leader cannot be asked.
+    pub async fn ledger(&self, query: LedgerQuery, local: bool) -> Result<LedgerPage, NodeError> {
+        if local || self.cluster.leads() {
+            let page = self.store.ledger(query).await.map_err(internal)?;
+            let rows = page.rows.into_iter().map(convert::ledger_row).collect();
+            return Ok(LedgerPage { rows, total: page.total });
+        }
+        let event = query.event.map(|event| event.as_str().to_owned());
+        let limit = u32::try_from(query.limit).unwrap_or(u32::MAX);
+        self.must_ask(&Ask::Ledger { event, task: query.task, offset: query.offset, limit }).await
+    }
+
+    /// Verifies the cluster's ledger on the leader, or this node's own here.
+    ///
+    /// # Errors
+    /// The leader cannot be asked.
+    pub async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
+        if !local && !self.cluster.leads() {
+            return self.must_ask(&Ask::Verify).await;
+        }
+        let report = self.store.verify().await.map_err(internal)?;
+        Ok(VerifyView {
+            ok: report.ok,
+            rows: report.rows,
+            root: blake3::Hash::from_bytes(report.root).to_hex().to_string(),
+            checkpoints: report.checkpoints,
+            signed_rows: report.signed_rows,
+            problem: report.problem,
+        })
+    }
+
+    /// The cluster: the leader's view, fresh where it answers.
+    pub async fn cluster_view(&self) -> ClusterView {
+        let name = self.cluster.cluster_name();
+        if self.cluster.leads() {
+            return convert::cluster(name, self.cluster.view(), true);
+        }
+        let leader = self.cluster.standing().leader;
+        match self.cluster.ask(leader, &Ask::View, Duration::ZERO).await {
+            Ok(Some(view)) => convert::cluster(name, view, true),
+            _ => {
+                let view = self.cluster.last_view().unwrap_or_else(|| self.cluster.view());
+                convert::cluster(name, view, false)
+            }
+        }
+    }
+
+    async fn answer_ask(&self, ask: Ask) -> Result<Option<Vec<u8>>, NodeError> {
+        match ask {
+            Ask::Task { task, here, wait_ms } => {
+                let wait = Duration::from_millis(u64::from(wait_ms)).min(REMOTE_WAIT);
+                Ok(self.look_up(task, wait, here).await?.map(pack))
+            }
+            Ask::List { status, limit } => {
+                let status = status.as_deref().and_then(Status::parse);
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(crate::store::MAX_ROWS);
+                Ok(Some(pack(self.own_list(status, limit).await?)))
+            }
+            Ask::Ledger { event, task, offset, limit } => {
+                let event = event.as_deref().and_then(EventType::parse);
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(crate::store::MAX_ROWS);
+                Ok(Some(pack(self.ledger(LedgerQuery { limit, offset, event, task }, true).await?)))
+            }
+            Ask::Verify => Ok(Some(pack(self.verify(true).await?))),
+            Ask::View => Ok(Some(pack(self.cluster.view()))),
+        }
+    }
+}
+
+fn pack(value: impl Serialize) -> Vec<u8> {
+    rmp_serde::to_vec(&value).expect("views are plain data")
+}
+
+impl Books for Node {
+    fn answer(&self, ask: Ask) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send + '_>> {
+        Box::pin(async move {
+            self.answer_ask(ask).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a question of another node could not be answered");
+                None
+            })
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! The node behind the HTTP API.
+
+use std::time::Duration;
+
+use akita_core::{Status, TaskId};
+use tracing::Level;
+
+use super::{Node, convert};
+use crate::{
+    api::{Backend, LedgerFilter},
+    store::LedgerQuery,
+    telemetry::LogLine,
+    view::{
+        ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, TaskList, TaskView,
+        VerifyView,
+    },
+};
+
+impl Backend for Node {
+    async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<SubmittedView>, NodeError> {
+        Node::submit(self, tasks).await
+    }
+
+    async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
+        Node::task(self, id, wait).await
+    }
+
+    async fn tasks(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
+        self.list(status, limit).await
+    }
+
+    async fn ledger(&self, filter: LedgerFilter) -> Result<LedgerPage, NodeError> {
+        let LedgerFilter { limit, offset, event, task, local } = filter;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Node::ledger(self, LedgerQuery { limit, offset, event, task }, local).await
+    }
+
+    async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
+        Node::verify(self, local).await
+    }
+
+    async fn cluster(&self) -> Result<ClusterView, NodeError> {
+        Ok(self.cluster_view().await)
+    }
+
+    async fn plugins(&self) -> Result<PluginList, NodeError> {
+        Ok(convert::plugins(&self.catalog))
+    }
+
+    async fn status(&self) -> Result<StatusView, NodeError> {
+        let standing = self.cluster.standing();
+        let counts = self.store.counts().await.map_err(super::internal)?;
+        let offer = self.cluster.offer();
+        Ok(StatusView {
+            node_id: self.me.to_string(),
+            node_name: self.name.clone(),
+            cluster_name: self.cluster.cluster_name().to_owned(),
+            cluster_id: Some(standing.cluster.to_string()),
+            role: convert::role(self.cluster.leads()).to_owned(),
+            leader_id: Some(standing.leader.to_string()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: self.uptime().as_secs(),
+            capabilities: offer.capabilities.iter().cloned().collect(),
+            actions: offer.actions.iter().cloned().collect(),
+            slots: offer.slots,
+            resources: self.resources.borrow().clone(),
+            mesh: self.mesh.describe(),
+            tasks: counts.into_iter().map(|(status, count)| (status.as_str().to_owned(), count)).collect(),
+        })
+    }
+
+    fn logs(&self, limit: usize, min_level: Level, after: Option<u64>) -> (Vec<LogLine>, u64) {
+        self.logs.tail(limit, min_level, after)
+    }
+
+    fn shutdown(&self) {
+        tracing::info!("asked to shut down through the API");
+        self.stop.cancel();
+    }
+
+    fn healthy(&self) -> bool {
+        !self.stop.is_cancelled()
+    }
+}

@@ -1,0 +1,203 @@
+//! Domain and wire types into what the API shows. Pure.
+
+use akita_core::{
+    Content, EventType, LedgerRow, Millis, TaskId,
+    task::Status,
+    wire::{NodeView, Sent, View},
+};
+use akita_sandbox::{Catalog, Plugin};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    store::TaskMeta,
+    view::{
+        ActionView, ClusterView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView, TaskError, TaskView,
+    },
+};
+
+/// RFC 3339 in UTC, with milliseconds.
+pub(super) fn time(millis: Millis) -> String {
+    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(millis).map_or_else(|_| "out of range".into(), |time| format!("{time:.3}"))
+}
+
+pub(super) fn task(meta: &TaskMeta, result: Option<Content>) -> TaskView {
+    let task = &meta.task;
+    let failed = task.status == Status::Failed;
+    let error = failed.then(|| TaskError {
+        message: task.reason.clone().unwrap_or_default(),
+        code: meta.code.clone(),
+        pointer: meta.pointer.clone(),
+    });
+    let content_type = result.as_ref().map(|result| result.content_type.clone());
+    let (json, base64) = match result {
+        Some(result) => match as_json(&result) {
+            Some(json) => (Some(json), None),
+            None => (None, Some(STANDARD.encode(&result.body))),
+        },
+        None => (None, None),
+    };
+    TaskView {
+        task_id: task.id.to_string(),
+        action: task.action.clone(),
+        status: task.status.as_str().to_owned(),
+        priority: task.priority,
+        attempts: task.attempts,
+        worker_id: task.worker.map(|worker| worker.to_string()),
+        result: json,
+        result_base64: base64,
+        content_type,
+        error,
+        progress: None,
+        required_capabilities: task.required.clone(),
+        submitted_at: Some(time(task.submitted_at)),
+        started_at: task.started_at.map(time),
+        finished_at: task.finished_at.map(time),
+        reason: task.reason.clone(),
+    }
+}
+
+/// The output as JSON, if it says that it is and is.
+fn as_json(output: &Content) -> Option<Value> {
+    let media = output.content_type.split(';').next().unwrap_or_default().trim();
+    let says_so = media.eq_ignore_ascii_case("application/json") || media.ends_with("+json");
+    says_so.then(|| serde_json::from_slice(&output.body).ok()).flatten()
+}
+
+/// A task in the outbox.
+pub(super) fn outbox(sent: &Sent, since: Millis) -> TaskView {
+    TaskView {
+        task_id: sent.task.to_string(),
+        action: sent.action.clone(),
+        status: Status::QueuedLocally.as_str().to_owned(),
+        priority: sent.priority,
+        attempts: 0,
+        worker_id: None,
+        result: None,
+        result_base64: None,
+        content_type: None,
+        error: None,
+        progress: None,
+        required_capabilities: sent.required.clone(),
+        submitted_at: Some(time(since)),
+        started_at: None,
+        finished_at: None,
+        reason: Some("no leader can be reached; this node keeps the task and sends it later".into()),
+    }
+}
+
+pub(super) fn ledger_row(row: LedgerRow) -> LedgerRowView {
+    LedgerRowView {
+        index: row.index,
+        time: time(row.time),
+        event_type: EventType::as_str(row.event).to_owned(),
+        node_id: row.node.to_string(),
+        task_id: row.task.as_ref().map(TaskId::to_string),
+        details: row.details.into_iter().map(|(key, value)| (key.into_owned(), value)).collect(),
+    }
+}
+
+pub(super) fn cluster(name: &str, view: View, fresh: bool) -> ClusterView {
+    ClusterView {
+        cluster_name: name.to_owned(),
+        cluster_id: Some(view.standing.cluster.to_string()),
+        leader_id: Some(view.standing.leader.to_string()),
+        term: view.term,
+        open: view.open,
+        fresh,
+        nodes: view.nodes.into_iter().map(node).collect(),
+    }
+}
+
+fn node(view: NodeView) -> NodeStatus {
+    NodeStatus {
+        node_id: view.node.to_string(),
+        node_name: view.name,
+        status: if view.online { "online" } else { "offline" }.into(),
+        role: role(view.leads).into(),
+        capabilities: view.capabilities,
+        actions: view.actions,
+        load: LoadView {
+            cpu_percent: view.cpu,
+            memory_percent: view.memory,
+            running: view.running,
+            slots: view.slots,
+        },
+        last_seen_s: view.silent_ms / 1000,
+        hops: view.hops,
+        rtt_ms: view.rtt_ms,
+    }
+}
+
+pub(super) fn role(leads: bool) -> &'static str {
+    if leads { "leader" } else { "worker" }
+}
+
+pub(super) fn plugins(catalog: &Catalog) -> PluginList {
+    let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let ready = catalog.files().map(|(path, loaded)| plugin(name(path), loaded));
+    let rejected = catalog.rejected().iter().map(|(path, error)| PluginView {
+        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        version: String::new(),
+        summary: String::new(),
+        hash: String::new(),
+        size: 0,
+        file: name(path),
+        status: "rejected".into(),
+        reason: Some(error.to_string()),
+        actions: Vec::new(),
+        provides: Vec::new(),
+        imports: Vec::new(),
+    });
+    PluginList { plugins: ready.chain(rejected).collect() }
+}
+
+/// One plugin that is ready.
+pub fn plugin(file: String, plugin: &Plugin) -> PluginView {
+    let info = plugin.info();
+    let schema = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str(text).ok());
+    let actions = info.actions.iter().map(|action| ActionView {
+        name: action.name.clone(),
+        summary: action.summary.clone(),
+        idempotent: action.idempotent,
+        typical_ms: action.typical_ms,
+        requires: action.requires.clone(),
+        input_schema: schema(&action.input_schema),
+        output_schema: schema(&action.output_schema),
+    });
+    PluginView {
+        name: info.name.clone(),
+        version: info.version.clone(),
+        summary: info.summary.clone(),
+        hash: blake3::Hash::from_bytes(*plugin.hash()).to_hex().to_string(),
+        size: plugin.size(),
+        file,
+        status: "ready".into(),
+        reason: None,
+        actions: actions.collect(),
+        provides: info.provides.clone(),
+        imports: plugin.imports().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_json_only_if_it_says_so_and_is() {
+        let output = |content_type: &str, body: &[u8]| Content { content_type: content_type.into(), body: body.into() };
+        assert!(as_json(&output("application/json", b"{}")).is_some());
+        assert!(as_json(&output("application/json; charset=utf-8", b"[1]")).is_some());
+        assert!(as_json(&output("application/problem+json", b"1")).is_some());
+        assert!(as_json(&output("application/json", b"{")).is_none());
+        assert!(as_json(&output("image/jpeg", b"{}")).is_none());
+    }
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        assert_eq!(time(1_000_000_000_123), "2001-09-09T01:46:40.123Z");
+    }
+}

@@ -1,0 +1,235 @@
+//! The node as its users see it: submit, look, ask the cluster. Any node answers for any task of its cluster: from its
+//! own books, or by asking the leader, or, as the leader, by asking the others. It never decides anything about a task.
+
+mod ask;
+mod backend;
+mod convert;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use akita_core::{NodeId, Status, TaskId, TaskSpec, wire::Sent};
+use akita_mesh::Mesh;
+use akita_sandbox::Catalog;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cluster::Cluster,
+    driver::{Driver, Incoming},
+    resources::Resources,
+    store::{Store, StoreError},
+    telemetry::LogRing,
+    view::{NewTask, NodeError, SubmittedView, TaskView},
+};
+
+/// Times that a submission follows the lead as it changes hands.
+const MAX_TURNS: usize = 2;
+
+/// What a node is made of.
+pub struct Parts {
+    /// This node.
+    pub me: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its books.
+    pub store: Store,
+    /// Its loop.
+    pub driver: Driver,
+    /// Its cluster.
+    pub cluster: Cluster,
+    /// Its plugins.
+    pub catalog: Arc<Catalog>,
+    /// Its machine.
+    pub resources: watch::Receiver<Resources>,
+    /// Its mesh.
+    pub mesh: Mesh,
+    /// Its log lines.
+    pub logs: LogRing,
+    /// Longest time limit that a task may ask for.
+    pub max_timeout: Duration,
+    /// Cancelled when the node is to stop.
+    pub stop: CancellationToken,
+}
+
+/// A handle; clones are the same node.
+#[derive(Clone)]
+pub struct Node(Arc<Parts2>);
+
+/// Not nameable from outside: [`Parts`] and when they were put together.
+pub(crate) struct Parts2 {
+    parts: Parts,
+    started: Instant,
+}
+
+impl std::ops::Deref for Node {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0.parts
+    }
+}
+
+fn internal(error: StoreError) -> NodeError {
+    NodeError::Internal(format!("the database cannot be read: {error}"))
+}
+
+impl Node {
+    /// A node of these parts.
+    pub fn new(parts: Parts) -> Node {
+        Node(Arc::new(Parts2 { parts, started: Instant::now() }))
+    }
+
+    /// Seconds since start.
+    fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// Accepts tasks, all or none, on whichever node leads; keeps them here when nobody can be reached.
+    ///
+    /// # Errors
+    /// The tasks make no sense, the queue is full, or the node is stopping.
+    pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<SubmittedView>, NodeError> {
+        if self.stop.is_cancelled() {
+            return Err(NodeError::Stopping);
+        }
+        let many = tasks.len() > 1;
+        let mut incoming = Vec::with_capacity(tasks.len());
+        for (at, task) in tasks.into_iter().enumerate() {
+            let spec = self.spec(task).map_err(|detail| NodeError::Invalid {
+                detail: if many { format!("task {at} of the batch: {detail}") } else { detail },
+                hint: "`akita task submit --help` shows what a task looks like".into(),
+            })?;
+            incoming.push(Incoming { id: new_task_id(), origin: self.me, attempts: 0, spec });
+        }
+        let ids: Vec<TaskId> = incoming.iter().map(|task| task.id).collect();
+        let statuses = self.place(incoming).await?;
+        let views = ids.into_iter().zip(statuses);
+        Ok(views
+            .map(|(id, status)| SubmittedView { task_id: id.to_string(), status: status.as_str().to_owned() })
+            .collect())
+    }
+
+    fn spec(&self, task: NewTask) -> Result<TaskSpec, String> {
+        if let Some(asked) = task.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms)))
+            && asked > self.max_timeout
+        {
+            let most = self.max_timeout.as_secs();
+            return Err(format!("a time limit of {} s is over the {most} s of WORKER_PROCESSING_TIMEOUT_S", asked.as_secs()));
+        }
+        let spec = TaskSpec {
+            action: task.action,
+            required: task.required,
+            priority: task.priority,
+            timeout_ms: task.timeout_ms,
+            input: akita_core::Content { content_type: task.content_type, body: task.input },
+        };
+        spec.normalise().map_err(|error| error.to_string())
+    }
+
+    async fn place(&self, tasks: Vec<Incoming>) -> Result<Vec<Status>, NodeError> {
+        let mut last = NodeError::Stopping;
+        for _ in 0..MAX_TURNS {
+            let placed = if self.cluster.leads() {
+                self.driver.submit(tasks.clone(), false).await
+            } else {
+                self.forward(&tasks).await
+            };
+            match placed {
+                Err(error @ NodeError::Unavailable { .. }) => last = error,
+                other => return other,
+            }
+        }
+        tracing::info!(error = %last, "no leader takes the tasks now; they are kept here and sent later");
+        let sent: Vec<Sent> = tasks.into_iter().map(sent).collect();
+        self.cluster.keep_in_outbox(&sent).await?;
+        Ok(vec![Status::QueuedLocally; sent.len()])
+    }
+
+    async fn forward(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {
+        let sent = tasks.iter().cloned().map(sent).collect();
+        let statuses = self.cluster.forward(sent, false).await?;
+        let status = |byte: u8| Status::ALL.into_iter().find(|status| *status as u8 == byte).unwrap_or(Status::Pending);
+        Ok(statuses.into_iter().map(status).collect())
+    }
+
+    /// A task of the cluster; with `wait`, once it has ended or the time is over.
+    ///
+    /// # Errors
+    /// It is not on this node's books, and the leader cannot be asked.
+    pub async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
+        self.look_up(id, wait, false).await
+    }
+
+    /// The same, without asking anybody else if `here`.
+    async fn look_up(&self, id: TaskId, wait: Duration, here: bool) -> Result<Option<TaskView>, NodeError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let end = self.driver.watch().end_of(id);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let found = match self.own_task(id).await? {
+                Some(view) => Some(view),
+                None if here => None,
+                None => self.ask_for(id, left).await?,
+            };
+            let Some(view) = found else {
+                drop(end);
+                self.driver.watch().forget(id);
+                return Ok(None);
+            };
+            let ended = Status::parse(&view.status).is_some_and(Status::is_end);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if ended || left.is_zero() || self.stop.is_cancelled() {
+                drop(end);
+                self.driver.watch().forget(id);
+                return Ok(Some(view));
+            }
+            // A task on another node's books is asked for again; one on these wakes us.
+            let pause = if self.is_own(id).await? { left } else { left.min(Duration::from_millis(100)) };
+            tokio::select! {
+                _ = end => {}
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn is_own(&self, id: TaskId) -> Result<bool, NodeError> {
+        let meta = self.store.task_meta(id).await.map_err(internal)?;
+        Ok(meta.is_some_and(|meta| meta.handed_over_to.is_none()))
+    }
+
+    /// A task on this node's own books or in its outbox.
+    async fn own_task(&self, id: TaskId) -> Result<Option<TaskView>, NodeError> {
+        let Some(record) = self.store.task(id).await.map_err(internal)? else {
+            let waiting = self.outbox().await?;
+            return Ok(waiting.into_iter().find(|view| view.task_id == id.to_string()));
+        };
+        if record.meta.handed_over_to.is_some() {
+            return Ok(None);
+        }
+        let mut view = convert::task(&record.meta, record.result);
+        let task = &record.meta.task;
+        if let Some(held) = task.assignment {
+            view.progress = self.driver.watch().progress(id, held.fence);
+        } else if !task.status.is_end() {
+            let why = self.driver.explain(id).await;
+            view.reason = match (why, view.reason.take()) {
+                (Some(why), Some(before)) => Some(format!("{before}; {why}")),
+                (why, before) => why.or(before),
+            };
+        }
+        Ok(Some(view))
+    }
+}
+
+fn sent(task: Incoming) -> Sent {
+    Sent::new(task.id, task.origin, task.attempts, task.spec)
+}
+
+/// UUID version 7: its time makes ids ascend, so that they are appended to the database and not strewn over it.
+fn new_task_id() -> TaskId {
+    TaskId(uuid::Uuid::now_v7().into_bytes())
+}

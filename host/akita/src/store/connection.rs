@@ -1,0 +1,130 @@
+//! Opens the database: settings for writer and readers, and the numbered migrations. It knows no table.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+
+/// The migrations in order; the database's `user_version` says how many it has had.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+/// "AKIT", as the first migration sets it.
+const APPLICATION_ID: i64 = 0x414B_4954;
+/// Pages that the writer keeps, in KiB: the right edges of all tables and the paths to the live tasks.
+const WRITER_CACHE_KIB: u32 = 8 * 1024;
+/// Pages that one reader keeps, in KiB: point reads and short lists.
+const READER_CACHE_KIB: u32 = 2 * 1024;
+/// Pages in the log before they go to the database itself. Twice SQLite's default: at 4 KiB a page 8 MiB, some
+/// thousand tasks, so that the second fsync is rare; small enough to be read back fast after a crash.
+const WAL_PAGES: u32 = 2_000;
+/// The log is cut back to this many bytes after a long reader let it grow.
+const WAL_LIMIT: u32 = 16 * 1024 * 1024;
+/// Prepared statements kept by a connection; more than there are in this folder.
+const STATEMENTS: usize = 64;
+/// Akita is alone in its database; this only rides out somebody's `sqlite3` shell.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The one connection that writes; brings the schema up to date.
+pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
+    let open = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut conn = connect(path, flags, WRITER_CACHE_KIB)?;
+        check_owner(&conn)?;
+        // A commit in WAL mode is durable only with FULL; `fullfsync` says the same to macOS.
+        conn.execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
+             PRAGMA wal_autocheckpoint = {WAL_PAGES}; PRAGMA journal_size_limit = {WAL_LIMIT};"
+        ))?;
+        migrate(&mut conn)?;
+        Ok(conn)
+    };
+    open().map_err(|source| StoreError::Open { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// A connection that only reads.
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_CACHE_KIB)
+}
+
+fn connect(path: &Path, flags: OpenFlags, cache_kib: u32) -> Result<Connection, StoreError> {
+    // Each connection is used by one thread at a time, so SQLite's own lock around it is not needed.
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch(&format!(
+        "PRAGMA cache_size = -{cache_kib}; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;
+         PRAGMA trusted_schema = OFF;"
+    ))?;
+    Ok(conn)
+}
+
+fn version(conn: &Connection) -> Result<i64, StoreError> {
+    Ok(conn.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// Refuses, before anything is written, what another program or a newer Akita made.
+fn check_owner(conn: &Connection) -> Result<(), StoreError> {
+    let (found, known) = (version(conn)?, MIGRATIONS.len() as i64);
+    let application: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 = conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(StoreError::NotOurs);
+    }
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    Ok(())
+}
+
+fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
+    let done = usize::try_from(version(conn)?).unwrap_or(0);
+    for (at, sql) in MIGRATIONS.iter().enumerate().skip(done) {
+        let step = conn.transaction()?;
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "user_version", at as i64 + 1)?;
+        step.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_directory_gets_the_newest_schema_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("akita.db");
+        for _ in 0..2 {
+            let conn = writer(&path).unwrap();
+            assert_eq!(version(&conn).unwrap(), MIGRATIONS.len() as i64);
+            let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+            let sync: i64 = conn.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
+            assert_eq!(sync, 2, "FULL");
+        }
+        assert!(reader(&path).unwrap().execute_batch("DELETE FROM meta").is_err());
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("akita.db");
+        writer(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = writer(&path).unwrap_err();
+        assert!(error.to_string().contains("schema version 99"), "{error}");
+        assert!(error.hint().contains("newer version"));
+        assert_eq!(version(&reader(&path).unwrap()).unwrap(), 99);
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("akita.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+        assert!(writer(&path).unwrap_err().to_string().contains("no database of Akita"));
+        let text = dir.path().join("text.db");
+        std::fs::write(&text, "not a database at all, but long enough to be looked at as one").unwrap();
+        assert!(writer(&text).is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! That nothing in the ledger can be changed unseen, and that what is found names the row.
+
+use akita_core::{command::Command, event::EventType};
+use rusqlite::Connection;
+
+use super::{CHECKPOINT_ROWS, verify::VerifyReport};
+use crate::store::{
+    StoreError,
+    testing::{Log, ME, clock, signer, submit, task},
+    verify_file,
+};
+
+/// A closed ledger of 32 rows: 0 to 12 signed at one time, the others at another. 1 to 30 tell of tasks.
+async fn ledger() -> Log {
+    let mut log = Log::new().await;
+    for n in 1..=30 {
+        log.one(submit(task(n))).await;
+        if n == 12 {
+            log = log.reopen().await;
+        }
+    }
+    let record = Command::Record { event: EventType::NodeStop, node: ME, details: vec![("a".into(), "é\"\n".into())] };
+    log.one(record).await;
+    log.opened.store.close().await.unwrap();
+    log
+}
+
+fn verify(log: &Log) -> VerifyReport {
+    verify_file(&log.database(), &signer().key).unwrap()
+}
+
+#[tokio::test]
+async fn an_untouched_ledger_verifies() {
+    let log = ledger().await;
+    let report = verify(&log);
+    assert_eq!(report.problem, None);
+    assert!(report.ok);
+    assert_eq!((report.rows, report.checkpoints, report.signed_rows), (32, 2, 32));
+    assert_eq!(report, log.opened.store.verify().await.unwrap());
+    let head = log.opened.store.ledger_head().await.unwrap();
+    assert_eq!((head.rows, head.root), (32, report.root));
+    let newest = &log.opened.store.checkpoints(1).await.unwrap()[0];
+    assert_eq!((newest.size, newest.root), (32, report.root));
+    assert!(newest.note.starts_with("akita/01010101010101010101010101010101\n32\n"), "{}", newest.note);
+}
+
+/// What is done to the database, and how the problem that is found begins.
+const TAMPERED: [(&str, &str); 18] = [
+    ("UPDATE ledger SET time_ms = time_ms + 1 WHERE idx = 17", "row 17 was changed"),
+    ("UPDATE ledger SET event = 13 WHERE idx = 18", "row 18 was changed"),
+    ("UPDATE ledger SET event = 99 WHERE idx = 18", "row 18 was changed: 99 is no event"),
+    ("UPDATE ledger SET node = zeroblob(16) WHERE idx = 17", "row 17 was changed"),
+    ("UPDATE ledger SET node = zeroblob(3) WHERE idx = 17", "row 17 was changed: an id in it"),
+    ("UPDATE ledger SET task = zeroblob(16) WHERE idx = 17", "row 17 was changed"),
+    ("UPDATE ledger SET task = NULL WHERE idx = 17", "row 17 was changed"),
+    ("UPDATE ledger SET details = replace(details, '\"10\"', '\"11\"') WHERE idx = 17", "row 17 was changed"),
+    ("UPDATE ledger SET details = details || ' ' WHERE idx = 17", "row 17 was changed: its details are not"),
+    ("UPDATE ledger SET details = '{' WHERE idx = 17", "row 17 was changed: its details cannot"),
+    ("DELETE FROM ledger WHERE idx = 17", "row 17 is missing"),
+    ("DELETE FROM ledger WHERE idx = 31", "row 31 is missing"),
+    (
+        "UPDATE ledger SET idx = 999 WHERE idx = 17; UPDATE ledger SET idx = 17 WHERE idx = 20;
+         UPDATE ledger SET idx = 20 WHERE idx = 999",
+        "row 17 was changed",
+    ),
+    ("UPDATE ledger_hashes SET hash = zeroblob(32) WHERE idx = 0", "row 0 was changed: it does not agree"),
+    ("UPDATE ledger_hashes SET hash = zeroblob(32) WHERE idx = 6", "row 3: the hash over rows 0 to 3"),
+    ("DELETE FROM ledger_hashes WHERE idx = 6", "row 3: a hash that came with it is missing"),
+    (
+        "UPDATE checkpoints SET note = replace(note, char(10) || '13' || char(10), char(10) || '12' || char(10))",
+        "rows 0 to 12: the checkpoint after row 12 is not signed",
+    ),
+    ("UPDATE checkpoints SET root = zeroblob(32) WHERE size = 32", "row 31: the root"),
+];
+
+#[tokio::test]
+async fn whatever_is_changed_is_found_and_the_row_is_named() {
+    let log = ledger().await;
+    let pristine = std::fs::read(log.database()).unwrap();
+    for (sql, expected) in TAMPERED {
+        std::fs::write(log.database(), &pristine).unwrap();
+        Connection::open(log.database()).unwrap().execute_batch(sql).unwrap();
+        let report = verify(&log);
+        assert!(!report.ok, "{sql}");
+        let problem = report.problem.unwrap();
+        assert!(problem.starts_with(expected), "{sql}: {problem}");
+    }
+}
+
+/// Somebody who knows the format writes the whole ledger anew, hashes and all, but has not the key.
+#[tokio::test]
+async fn a_ledger_made_anew_does_not_agree_with_the_signed_checkpoints() {
+    let (log, forged) = (ledger().await, Log::new().await);
+    for n in 1..=31 {
+        forged.one(submit(task(n + 100))).await;
+    }
+    forged.opened.store.close().await.unwrap();
+    let conn = Connection::open(log.database()).unwrap();
+    conn.execute("ATTACH ?1 AS forged", [forged.database().to_str().unwrap()]).unwrap();
+    conn.execute_batch(
+        "DELETE FROM ledger; DELETE FROM ledger_hashes;
+         INSERT INTO ledger SELECT * FROM forged.ledger;
+         INSERT INTO ledger_hashes SELECT * FROM forged.ledger_hashes;",
+    )
+    .unwrap();
+    let report = verify(&log);
+    let expected = "rows 0 to 12: the checkpoint after row 12 was signed over other rows";
+    assert_eq!(report.problem.as_deref(), Some(expected));
+    assert_eq!(report.signed_rows, 0);
+}
+
+#[tokio::test]
+async fn rows_cut_off_with_their_hashes_are_missed_by_the_checkpoint() {
+    let log = ledger().await;
+    let conn = Connection::open(log.database()).unwrap();
+    conn.execute_batch("DELETE FROM ledger WHERE idx >= 30; DELETE FROM ledger_hashes WHERE idx >= 56").unwrap();
+    let problem = verify(&log).problem.unwrap();
+    assert_eq!(problem, "row 30 is missing: a checkpoint was signed over 32 rows");
+}
+
+#[tokio::test]
+async fn a_node_does_not_write_on_behind_a_cut_ledger() {
+    let log = ledger().await;
+    Connection::open(log.database()).unwrap().execute_batch("DELETE FROM ledger WHERE idx = 31").unwrap();
+    let Log { opened, dir } = log;
+    drop(opened);
+    let data = crate::store::DataDir::open(dir.path()).unwrap();
+    let error = crate::consensus::open(&data, crate::store::DEFAULT_FILE, signer(), clock()).err().unwrap();
+    assert!(matches!(&error, StoreError::Open { source, .. } if matches!(**source, StoreError::Damaged(_))));
+    assert!(error.hint().contains("backup"));
+}
+
+#[tokio::test]
+async fn many_rows_are_signed_without_waiting_for_the_time() {
+    let log = Log::new().await;
+    let record = || Command::Record { event: EventType::ConfigChange, node: ME, details: vec![] };
+    let entry: Vec<_> = std::iter::repeat_with(record).take(usize::try_from(CHECKPOINT_ROWS).unwrap()).collect();
+    log.propose(entry).await;
+    let report = log.opened.store.verify().await.unwrap();
+    assert_eq!((report.ok, report.checkpoints, report.signed_rows), (true, 1, CHECKPOINT_ROWS + 1));
+}
+
+#[tokio::test]
+async fn another_nodes_key_does_not_verify() {
+    let log = ledger().await;
+    let mut key = signer().key;
+    key.node.0[0] ^= 1;
+    let problem = verify_file(&log.database(), &key).unwrap().problem.unwrap();
+    assert!(problem.contains("is not signed by this node's key"), "{problem}");
+}

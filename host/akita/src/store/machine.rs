@@ -1,0 +1,169 @@
+//! What the writer's thread owns: the database, the replicated state and the ledger's edge. It applies entries and
+//! stores what they changed, inside a transaction that the writer opens and commits.
+
+use std::collections::{BTreeMap, HashMap};
+
+use akita_core::{
+    command::Command,
+    id::{Millis, TaskId},
+    state::{Change, Cluster, Effects, State},
+    task::{Status, Task},
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    counters::{Counters, KEPT},
+    error::StoreError,
+    ledger::{Ledger, checkpoint::Signer},
+    sql, tasks,
+};
+
+/// Where the database stands in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// The last entry applied; 0 before the first.
+    pub index: u64,
+    /// Its time.
+    pub time: Millis,
+}
+
+/// The writer's state. After any error it no longer agrees with the database and must not be used again.
+pub(crate) struct Machine {
+    pub(super) conn: Connection,
+    pub(super) counters: Counters,
+    pub(super) ledger: Ledger,
+    state: State,
+    position: Position,
+    /// What the totals count each live task as.
+    counted: HashMap<TaskId, Status>,
+    /// Live tasks to be written at the end of the transaction: a task that moves twice in it is written once.
+    moved: BTreeMap<TaskId, Task>,
+}
+
+impl Machine {
+    /// Restores everything from the tables.
+    pub(super) fn load(conn: Connection, signer: Signer) -> Result<Machine, StoreError> {
+        let cluster = conn
+            .query_row(
+                "SELECT id, name, founder, term, sealed_into, sealed_leader FROM cluster",
+                [],
+                sql::cluster,
+            )
+            .optional()?;
+        let position = conn.query_row("SELECT log_index, time_ms FROM log_position", [], |row| {
+            Ok(Position { index: sql::unsigned(row, 0)?, time: sql::unsigned(row, 1)? })
+        })?;
+        let ledger = Ledger::load(&conn, signer)?;
+        let live = tasks::live(&conn)?;
+        let counted = live.iter().map(|task| (task.id, task.status)).collect();
+        let state = State::restore(cluster, live, ledger.rows());
+        let counters = Counters::load(&conn)?;
+        Ok(Machine { conn, counters, ledger, state, position, counted, moved: BTreeMap::new() })
+    }
+
+    /// The replicated state.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The last entry applied.
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Applies one entry of the log and stores what it brought about.
+    pub(crate) fn apply(&mut self, at: Position, commands: Vec<Command>) -> Result<Effects, StoreError> {
+        let mut effects = Effects::default();
+        for command in commands {
+            let (rows, changes) = (effects.rows.len(), effects.changes.len());
+            let archive = tasks::Ended::new(&self.conn);
+            self.state.apply(at.index, at.time, command, &archive, &mut effects);
+            archive.check()?;
+            // At once, so that the next command of the entry finds an ended task in the archive.
+            for row in &effects.rows[rows..] {
+                self.ledger.append(&self.conn, row)?;
+                self.counters.add(row.event.as_str(), 1);
+            }
+            for change in &effects.changes[changes..] {
+                self.store(change, at.time)?;
+            }
+        }
+        self.position = at;
+        Ok(effects)
+    }
+
+    fn store(&mut self, change: &Change, time: Millis) -> Result<(), StoreError> {
+        match change {
+            Change::Cluster(cluster) => store_cluster(&self.conn, cluster)?,
+            Change::Accepted { task, input } => {
+                tasks::insert(&self.conn, task, input)?;
+                self.count(task.id, Some(task.status));
+            }
+            Change::Moved(task) => {
+                self.moved.insert(task.id, task.clone());
+                self.count(task.id, Some(task.status));
+            }
+            Change::Ended { task, output, failure } => {
+                self.moved.remove(&task.id);
+                tasks::end(&self.conn, task, output.as_ref(), failure.as_ref())?;
+                self.count(task.id, None);
+                self.counters.add(task.status.as_str(), 1);
+                self.counters.add(KEPT, 1);
+            }
+            Change::HandedOver { task, to } => {
+                if let Some(task) = self.moved.remove(task) {
+                    tasks::update(&self.conn, &task)?;
+                }
+                tasks::hand_over(&self.conn, *task, *to, time)?;
+                self.count(*task, None);
+                self.counters.add(KEPT, 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a task from one total to another; to none when it left.
+    fn count(&mut self, id: TaskId, now: Option<Status>) {
+        let before = match now {
+            Some(now) => self.counted.insert(id, now),
+            None => self.counted.remove(&id),
+        };
+        if let Some(before) = before {
+            self.counters.add(before.as_str(), -1);
+        }
+        if let Some(now) = now {
+            self.counters.add(now.as_str(), 1);
+        }
+    }
+
+    /// Writes what was put off; the last step before a commit. `last` signs the ledger's end too.
+    pub(super) fn flush(&mut self, last: bool) -> Result<(), StoreError> {
+        for task in std::mem::take(&mut self.moved).values() {
+            tasks::update(&self.conn, task)?;
+        }
+        self.counters.flush(&self.conn)?;
+        self.conn
+            .prepare_cached("UPDATE log_position SET log_index = ?1, time_ms = ?2")?
+            .execute(params![self.position.index.cast_signed(), self.position.time.cast_signed()])?;
+        if last || self.ledger.checkpoint_in().is_some_and(|wait| wait.is_zero()) {
+            self.ledger.checkpoint(&self.conn, self.position.time)?;
+        }
+        Ok(())
+    }
+}
+
+fn store_cluster(conn: &Connection, cluster: &Cluster) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO cluster (one, id, name, founder, term, sealed_into, sealed_leader) \
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        cluster.id.0,
+        cluster.name,
+        cluster.founder.0,
+        cluster.term.cast_signed(),
+        cluster.sealed_into.map(|(into, _)| into.0),
+        cluster.sealed_into.map(|(_, leader)| leader.0),
+    ])?;
+    Ok(())
+}

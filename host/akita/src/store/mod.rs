@@ -1,0 +1,267 @@
+//! The node's durable memory: one SQLite database in a locked directory. It owns every SQL statement, the ledger's
+//! Merkle tree and the writer's thread; it never decides what is written, nor talks to another node.
+//!
+//! Reads go through [`Store`] and see what was committed. Proposals go through [`Consensus`](crate::consensus).
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use akita_core::{
+    id::{Millis, TaskId},
+    state::State,
+    task::{Content, Status},
+};
+
+mod connection;
+mod counters;
+mod data_dir;
+mod error;
+mod ledger;
+mod machine;
+mod notes;
+mod readers;
+mod records;
+mod sql;
+mod tasks;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use data_dir::{DataDir, DataDirError};
+pub use error::StoreError;
+pub use ledger::{
+    checkpoint::{LedgerKey, SignFn, Signer},
+    verify::VerifyReport,
+};
+pub use machine::Position;
+pub use records::{CheckpointRecord, LedgerHead, LedgerPage, LedgerQuery, OutboxItem, TaskMeta, TaskRecord};
+
+pub(crate) use machine::Machine;
+pub(crate) use writer::{Job, NotTaken, Writer};
+
+/// The database's usual name.
+pub const DEFAULT_FILE: &str = "akita.db";
+/// Rows or tasks in one answer at most: some 300 KiB.
+pub const MAX_ROWS: usize = 1_000;
+
+/// A handle on the database for reading, and for what is written beside the log. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    writer: Writer,
+    readers: Arc<readers::Readers>,
+    key: LedgerKey,
+}
+
+/// An opened database.
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) writer: Writer,
+    /// As it was at the start.
+    pub(crate) state: State,
+    pub(crate) position: Position,
+}
+
+/// Opens the database `file` in `dir`, brings its schema up to date and starts the writer.
+pub(crate) fn open(dir: &DataDir, file: &str, signer: Signer) -> Result<Opened, StoreError> {
+    let path = dir.file(file);
+    let key = signer.key;
+    let machine = Machine::load(connection::writer(&path)?, signer)
+        .map_err(|source| StoreError::Open { path: path.clone(), source: Box::new(source) })?;
+    let (state, position) = (machine.state().clone(), machine.position());
+    let writer = Writer::start(machine, dir.clone())?;
+    let store = Store { writer: writer.clone(), readers: readers::Readers::new(path), key };
+    Ok(Opened { store, writer, state, position })
+}
+
+/// Checks the ledger of a database that no node need run on, also one too damaged to start. Blocks.
+///
+/// # Errors
+/// The file cannot be read. What does not agree is in the report.
+pub fn verify_file(path: &Path, key: &LedgerKey) -> Result<VerifyReport, StoreError> {
+    let verify = || ledger::verify::verify_ledger(&connection::reader(path)?, key);
+    verify().map_err(|source| StoreError::Open { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// Reading. Every method fails only if the database cannot be read.
+impl Store {
+    /// A task with its result.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.readers.read(move |conn| tasks::record(conn, id)).await
+    }
+
+    /// A task without its result.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn task_meta(&self, id: TaskId) -> Result<Option<TaskMeta>, StoreError> {
+        self.readers.read(move |conn| tasks::meta(conn, id)).await
+    }
+
+    /// A task's input; none once it has ended.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn input(&self, id: TaskId) -> Result<Option<Content>, StoreError> {
+        self.readers.read(move |conn| tasks::input(conn, id)).await
+    }
+
+    /// The inputs of those tasks that have not ended, in the order asked for.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn inputs(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, Content)>, StoreError> {
+        let ids = ids.to_vec();
+        let read = move |conn: &rusqlite::Connection| {
+            let inputs = ids.into_iter().filter_map(|id| match tasks::input(conn, id) {
+                Ok(input) => input.map(|input| Ok((id, input))),
+                Err(error) => Some(Err(error)),
+            });
+            inputs.collect()
+        };
+        self.readers.read(read).await
+    }
+
+    /// The newest accepted tasks, newest first; at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn list(&self, status: Option<Status>, limit: usize) -> Result<Vec<TaskMeta>, StoreError> {
+        self.readers.read(move |conn| tasks::list(conn, status, limit.min(MAX_ROWS))).await
+    }
+
+    /// Tasks per status. For an end: all that ever ended so, also those whose records were deleted since.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn counts(&self) -> Result<BTreeMap<Status, u64>, StoreError> {
+        let count = |conn: &rusqlite::Connection| {
+            let moment = conn.unchecked_transaction()?;
+            Status::ALL.into_iter().map(|status| Ok((status, counters::read(&moment, status.as_str())?))).collect()
+        };
+        self.readers.read(count).await
+    }
+
+    /// Rows of the ledger, newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read, or a row in it cannot be understood.
+    pub async fn ledger(&self, query: LedgerQuery) -> Result<LedgerPage, StoreError> {
+        self.readers.read(move |conn| ledger::query(conn, query)).await
+    }
+
+    /// The ledger's length and root.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn ledger_head(&self) -> Result<LedgerHead, StoreError> {
+        self.readers.read(ledger::head).await
+    }
+
+    /// Whose ledger it is, and the key that signs it.
+    pub fn ledger_key(&self) -> LedgerKey {
+        self.key
+    }
+
+    /// The newest signed checkpoints, newest first; at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn checkpoints(&self, limit: usize) -> Result<Vec<CheckpointRecord>, StoreError> {
+        self.readers.read(move |conn| ledger::checkpoints(conn, limit.min(MAX_ROWS))).await
+    }
+
+    /// Checks the whole ledger, while the node goes on. Some seconds for a million rows.
+    ///
+    /// # Errors
+    /// The database cannot be read. What does not agree is in the report.
+    pub async fn verify(&self) -> Result<VerifyReport, StoreError> {
+        let key = self.key;
+        self.readers.read_long(move |conn| ledger::verify::verify_ledger(conn, &key)).await
+    }
+
+    /// All that is in the outbox, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn outbox_all(&self) -> Result<Vec<OutboxItem>, StoreError> {
+        self.readers.read(notes::outbox).await
+    }
+
+    /// What was last noted under `key`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn get_meta(&self, key: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.read(move |conn| notes::meta(conn, key)).await
+    }
+}
+
+/// Writing beside the log. Each answers after its commit, which it shares with whatever else waits.
+impl Store {
+    /// Puts a task into the outbox. False when it is in it already.
+    ///
+    /// # Errors
+    /// The writer failed or was closed.
+    pub async fn outbox_add(&self, id: TaskId, spec: Vec<u8>, created: Millis) -> Result<bool, StoreError> {
+        let units = u32::try_from(spec.len() / 1024).unwrap_or(u32::MAX).saturating_add(writer::SMALL);
+        self.writer.write(units, move |machine| machine.outbox_add(id, &spec, created)).await
+    }
+
+    /// Takes a task out of the outbox. False when it is not in it.
+    ///
+    /// # Errors
+    /// The writer failed or was closed.
+    pub async fn outbox_remove(&self, id: TaskId) -> Result<bool, StoreError> {
+        self.writer.write(writer::SMALL, move |machine| machine.outbox_remove(id)).await
+    }
+
+    /// Notes `value` under `key`.
+    ///
+    /// # Errors
+    /// The writer failed or was closed.
+    pub async fn set_meta(&self, key: &'static str, value: Vec<u8>) -> Result<(), StoreError> {
+        self.writer.write(writer::SMALL, move |machine| machine.set_meta(key, &value)).await
+    }
+
+    /// Deletes tasks that have ended, with their results, oldest first: those that ended before `older_than`, and
+    /// those beyond the newest `keep_max`; at most `batch` at once. Says how many: call again until it is 0. Their
+    /// ids are unknown from then on; the ledger keeps all its rows.
+    ///
+    /// # Errors
+    /// The writer failed or was closed.
+    pub async fn prune_results(&self, older_than: Millis, keep_max: u64, batch: u32) -> Result<u64, StoreError> {
+        let prune = move |machine: &mut Machine| {
+            let kept = machine.counters.get(counters::KEPT);
+            let gone = tasks::prune(&machine.conn, older_than, keep_max, kept, batch)?;
+            machine.counters.add(counters::KEPT, -gone.cast_signed());
+            Ok(gone)
+        };
+        self.writer.write(writer::SMALL, prune).await
+    }
+
+    /// Waits until the writer has failed, and says why. The node must stop then; see invariant 2 of the architecture.
+    pub async fn failed(&self) -> StoreError {
+        let mut fatal = self.writer.fatal();
+        let failure = fatal.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
+        match failure {
+            Some(failure) => failure,
+            // Closed in order: it will not fail any more.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Commits what is queued, signs the ledger's end and ends the writer. Reading still works.
+    ///
+    /// # Errors
+    /// The writer failed, now or before.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let writer = self.writer.clone();
+        let closed = tokio::task::spawn_blocking(move || writer.close()).await;
+        closed.unwrap_or_else(|error| Err(StoreError::Panicked(error.to_string())))
+    }
+}

@@ -1,0 +1,84 @@
+//! What the store answers with. Plain values; nothing here touches the database.
+
+use akita_core::{
+    event::{EventType, LedgerRow},
+    id::{ClusterId, Millis, TaskId},
+    task::{Content, Task},
+};
+
+/// A task as the store knows it, without its bodies. `task.reason` says why it failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskMeta {
+    /// The task. Its status is `Pending` when it was handed over.
+    pub task: Task,
+    /// The failure's stable word, when it failed.
+    pub code: Option<String>,
+    /// Where in a JSON input the fault lies (RFC 6901), when it failed by that.
+    pub pointer: Option<String>,
+    /// The cluster that it belongs to now, when that is another one.
+    pub handed_over_to: Option<ClusterId>,
+}
+
+/// A task with its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// All but the result.
+    pub meta: TaskMeta,
+    /// The output, when it completed.
+    pub result: Option<Content>,
+}
+
+/// Which rows of the ledger to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerQuery {
+    /// Rows at most; [`MAX_ROWS`](super::MAX_ROWS) in any case.
+    pub limit: usize,
+    /// Rows to leave out, counted from the newest.
+    pub offset: u64,
+    /// Only this event.
+    pub event: Option<EventType>,
+    /// Only this task.
+    pub task: Option<TaskId>,
+}
+
+/// Rows of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LedgerPage {
+    /// Newest first.
+    pub rows: Vec<LedgerRow>,
+    /// Rows that match, shown or not.
+    pub total: u64,
+}
+
+/// The ledger's length and the root of its Merkle tree (RFC 6962).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerHead {
+    /// Rows.
+    pub rows: u64,
+    /// Root over all of them.
+    pub root: [u8; 32],
+}
+
+/// A signed head of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointRecord {
+    /// Rows that it covers.
+    pub size: u64,
+    /// The root over them.
+    pub root: [u8; 32],
+    /// Time of the last log entry before it was signed.
+    pub time: Millis,
+    /// The signed note, in the format of C2SP `signed-note` and `tlog-checkpoint`.
+    pub note: String,
+}
+
+/// A task in the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxItem {
+    /// The task.
+    pub task: TaskId,
+    /// Its spec, in the owner's encoding.
+    pub spec: Vec<u8>,
+    /// When it was taken.
+    pub created: Millis,
+}

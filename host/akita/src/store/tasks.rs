@@ -1,0 +1,232 @@
+//! Tasks, inputs and results in the database: the statements that write them and those that read them.
+//! It decides nothing about a task.
+
+use akita_core::{
+    Archive,
+    id::{ClusterId, Millis, TaskId},
+    task::{Content, Failure, Status, Task},
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    error::StoreError,
+    records::{TaskMeta, TaskRecord},
+    sql::{HANDED_OVER, required_text, status_code, status_of, task_columns, task_meta},
+};
+
+/// Stores a task that was just accepted.
+pub(super) fn insert(conn: &Connection, task: &Task, input: &[u8]) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT INTO tasks (id, action, required, priority, timeout_ms, origin, submitted_at, status, attempts, \
+         strikes, max_attempts, not_before, input_type, input_len) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?
+    .execute(params![
+        task.id.0,
+        task.action,
+        required_text(&task.required),
+        task.priority,
+        task.timeout_ms,
+        task.origin.0,
+        task.submitted_at.cast_signed(),
+        status_code(task.status),
+        task.attempts,
+        task.strikes,
+        task.max_attempts,
+        task.not_before.cast_signed(),
+        task.input_type,
+        task.input_len.cast_signed(),
+    ])?;
+    conn.prepare_cached("INSERT INTO task_inputs (seq, body) VALUES (?1, ?2)")?
+        .execute(params![conn.last_insert_rowid(), input])?;
+    Ok(())
+}
+
+/// Stores where a live task is now.
+pub(super) fn update(conn: &Connection, task: &Task) -> Result<(), StoreError> {
+    update_row(conn, task, None).map(drop)
+}
+
+/// Stores a task's end: its input goes, its result comes.
+pub(super) fn end(
+    conn: &Connection,
+    task: &Task,
+    output: Option<&Content>,
+    failure: Option<&Failure>,
+) -> Result<(), StoreError> {
+    let seq = update_row(conn, task, failure)?;
+    conn.prepare_cached("DELETE FROM task_inputs WHERE seq = ?1")?.execute([seq])?;
+    if let Some(output) = output {
+        conn.prepare_cached("INSERT INTO task_results (seq, content_type, body) VALUES (?1, ?2, ?3)")?
+            .execute(params![seq, output.content_type, output.body])?;
+    }
+    Ok(())
+}
+
+fn update_row(conn: &Connection, task: &Task, failure: Option<&Failure>) -> Result<i64, StoreError> {
+    let code = failure.and_then(|failure| failure.code.as_deref());
+    let pointer = failure.and_then(|failure| failure.pointer.as_deref());
+    let seq = conn
+        .prepare_cached(
+            "UPDATE tasks SET status = ?2, attempts = ?3, strikes = ?4, not_before = ?5, fence = ?6, \
+             assigned_at = ?7, worker = ?8, started_at = ?9, finished_at = ?10, left_at = ?10, reason = ?11, \
+             code = ?12, pointer = ?13 WHERE id = ?1 RETURNING seq",
+        )?
+        .query_row(
+            params![
+                task.id.0,
+                status_code(task.status),
+                task.attempts,
+                task.strikes,
+                task.not_before.cast_signed(),
+                task.assignment.map(|held| held.fence.cast_signed()),
+                task.assignment.map(|held| held.assigned_at.cast_signed()),
+                task.worker.map(|worker| worker.0),
+                task.started_at.map(u64::cast_signed),
+                task.finished_at.map(u64::cast_signed),
+                task.reason,
+                code,
+                pointer,
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    seq.ok_or_else(|| missing(task.id))
+}
+
+/// Stores that a task belongs to another cluster; its input went there too.
+pub(super) fn hand_over(conn: &Connection, id: TaskId, to: ClusterId, time: Millis) -> Result<(), StoreError> {
+    let seq: Option<i64> = conn
+        .prepare_cached(
+            "UPDATE tasks SET status = ?2, handed_over_to = ?3, left_at = ?4, fence = NULL, assigned_at = NULL \
+             WHERE id = ?1 RETURNING seq",
+        )?
+        .query_row(params![id.0, HANDED_OVER, to.0, time.cast_signed()], |row| row.get(0))
+        .optional()?;
+    let seq = seq.ok_or_else(|| missing(id))?;
+    conn.prepare_cached("DELETE FROM task_inputs WHERE seq = ?1")?.execute([seq])?;
+    Ok(())
+}
+
+fn missing(id: TaskId) -> StoreError {
+    StoreError::Damaged(format!("the task {id} is not in it"))
+}
+
+/// The tasks that have left [`State`](akita_core::State), asked within the writer's transaction.
+pub(super) struct Ended<'a> {
+    conn: &'a Connection,
+    failed: std::cell::RefCell<Option<rusqlite::Error>>,
+}
+
+impl<'a> Ended<'a> {
+    pub(super) fn new(conn: &'a Connection) -> Self {
+        Ended { conn, failed: std::cell::RefCell::new(None) }
+    }
+
+    /// `apply` has no way to hear of an error, so it is asked for afterwards and is fatal.
+    pub(super) fn check(self) -> Result<(), StoreError> {
+        self.failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+impl Archive for Ended<'_> {
+    fn ended(&self, task: TaskId) -> Option<Status> {
+        let ask = || {
+            let mut statement = self.conn.prepare_cached("SELECT status FROM tasks WHERE id = ?1")?;
+            statement.query_row([task.0], |row| row.get::<_, i64>(0)).optional()
+        };
+        match ask() {
+            Ok(code) => code.and_then(status_of),
+            Err(error) => {
+                self.failed.borrow_mut().get_or_insert(error);
+                None
+            }
+        }
+    }
+}
+
+/// The tasks that have not ended.
+pub(super) fn live(conn: &Connection) -> Result<Vec<Task>, StoreError> {
+    let (first, last) = (status_code(Status::Scheduled), status_code(Status::Running));
+    let mut statement =
+        conn.prepare(concat!("SELECT ", task_columns!(), " FROM tasks WHERE status BETWEEN ?1 AND ?2"))?;
+    let tasks = statement.query_map([first, last], |row| Ok(task_meta(row)?.task))?;
+    Ok(tasks.collect::<Result<_, _>>()?)
+}
+
+/// One task without its bodies.
+pub(super) fn meta(conn: &Connection, id: TaskId) -> Result<Option<TaskMeta>, StoreError> {
+    let mut statement = conn.prepare_cached(concat!("SELECT ", task_columns!(), " FROM tasks WHERE id = ?1"))?;
+    Ok(statement.query_row([id.0], task_meta).optional()?)
+}
+
+/// One task with its result.
+pub(super) fn record(conn: &Connection, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        task_columns!(),
+        ", content_type, body FROM tasks LEFT JOIN task_results USING (seq) WHERE id = ?1"
+    ))?;
+    let record = statement.query_row([id.0], |row| {
+        let result = match row.get::<_, Option<String>>(23)? {
+            Some(content_type) => Some(Content { content_type, body: row.get(24)? }),
+            None => None,
+        };
+        Ok(TaskRecord { meta: task_meta(row)?, result })
+    });
+    Ok(record.optional()?)
+}
+
+/// One task's input, until it ends.
+pub(super) fn input(conn: &Connection, id: TaskId) -> Result<Option<Content>, StoreError> {
+    let mut statement = conn
+        .prepare_cached("SELECT input_type, body FROM tasks JOIN task_inputs USING (seq) WHERE id = ?1")?;
+    let input = statement
+        .query_row([id.0], |row| Ok(Content { content_type: row.get(0)?, body: row.get(1)? }))
+        .optional()?;
+    Ok(input)
+}
+
+/// The newest tasks, of one status or of all.
+pub(super) fn list(conn: &Connection, status: Option<Status>, limit: usize) -> Result<Vec<TaskMeta>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = match status {
+        Some(status) => conn
+            .prepare_cached(concat!(
+                "SELECT ",
+                task_columns!(),
+                " FROM tasks WHERE status = ?1 ORDER BY seq DESC LIMIT ?2"
+            ))?
+            .query_map([status_code(status), limit], task_meta)?
+            .collect::<Result<_, _>>()?,
+        None => conn
+            .prepare_cached(concat!("SELECT ", task_columns!(), " FROM tasks ORDER BY seq DESC LIMIT ?1"))?
+            .query_map([limit], task_meta)?
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(rows)
+}
+
+/// Deletes tasks that have ended or were handed over, with their results, oldest first: those that left before
+/// `older_than`, and those beyond the newest `keep_max` of `kept`. At most `batch`; says how many.
+pub(super) fn prune(
+    conn: &Connection,
+    older_than: Millis,
+    keep_max: u64,
+    kept: u64,
+    batch: u32,
+) -> Result<u64, StoreError> {
+    let old: i64 = conn
+        .prepare_cached("SELECT COUNT(*) FROM (SELECT 1 FROM tasks WHERE left_at < ?1 LIMIT ?2)")?
+        .query_row(params![i64::try_from(older_than).unwrap_or(i64::MAX), batch], |row| row.get(0))?;
+    let excess = i64::try_from(kept.saturating_sub(keep_max)).unwrap_or(i64::MAX).min(batch.into());
+    let victims: Vec<i64> = conn
+        .prepare_cached("SELECT seq FROM tasks WHERE left_at IS NOT NULL ORDER BY left_at LIMIT ?1")?
+        .query_map([old.max(excess)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for seq in &victims {
+        conn.prepare_cached("DELETE FROM task_results WHERE seq = ?1")?.execute([seq])?;
+        conn.prepare_cached("DELETE FROM tasks WHERE seq = ?1")?.execute([seq])?;
+    }
+    Ok(victims.len() as u64)
+}

@@ -1,0 +1,322 @@
+//! What the node shows: the JSON of the HTTP API and, packed, of answers between nodes. These fields stay. The types
+//! hold no behaviour; conversions from the domain sit beside the code that makes them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A task, as `GET /tasks/{id}` answers it. Times are RFC 3339, UTC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// UUID.
+    pub task_id: String,
+    /// `plugin/action`.
+    pub action: String,
+    /// A word of [`akita_core::Status`].
+    pub status: String,
+    /// Lower is more urgent.
+    pub priority: u8,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// The node that ran, or runs, the last attempt.
+    pub worker_id: Option<String>,
+    /// The output where it is JSON.
+    pub result: Option<Value>,
+    /// The output where it is not JSON.
+    pub result_base64: Option<String>,
+    /// Media type of the output.
+    pub content_type: Option<String>,
+    /// Why it failed.
+    pub error: Option<TaskError>,
+    /// How far it is, while it runs.
+    pub progress: Option<ProgressView>,
+    /// Capabilities that its worker must have.
+    pub required_capabilities: Vec<String>,
+    /// When it was accepted.
+    pub submitted_at: Option<String>,
+    /// When its first attempt began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Why it waits, or why the last attempt gave nothing.
+    pub reason: Option<String>,
+}
+
+/// Why a task failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskError {
+    /// A sentence.
+    pub message: String,
+    /// A stable word, such as `time-limit`.
+    pub code: Option<String>,
+    /// Where in a JSON input the fault lies (RFC 6901).
+    pub pointer: Option<String>,
+}
+
+/// How far a running task is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// Units done.
+    pub done: u64,
+    /// Of how many, where known.
+    pub total: Option<u64>,
+    /// 0 to 100, where known.
+    pub percent: Option<u8>,
+    /// For people.
+    pub note: String,
+}
+
+/// `GET /tasks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskList {
+    /// Newest first, without results.
+    pub tasks: Vec<TaskView>,
+}
+
+/// Answer to a submission, one for each task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmittedView {
+    /// UUID.
+    pub task_id: String,
+    /// `pending` when accepted, `queued_locally` when no leader could be reached.
+    pub status: String,
+}
+
+/// `GET /status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Reticulum identity hash.
+    pub node_id: String,
+    /// For people.
+    pub node_name: String,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// The cluster's id.
+    pub cluster_id: Option<String>,
+    /// `leader` or `worker`.
+    pub role: String,
+    /// Who leads.
+    pub leader_id: Option<String>,
+    /// Of the program.
+    pub version: String,
+    /// Seconds since start.
+    pub uptime_s: u64,
+    /// The operator's and the plugins'.
+    pub capabilities: Vec<String>,
+    /// `plugin/action`.
+    pub actions: Vec<String>,
+    /// Tasks at once.
+    pub slots: u16,
+    /// CPU, memory, disk, network, temperature.
+    pub resources: crate::resources::Resources,
+    /// How the node is connected to the mesh, for people.
+    pub mesh: String,
+    /// Tasks on this node's books by status.
+    pub tasks: BTreeMap<String, u64>,
+}
+
+/// `GET /cluster/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// The cluster's id.
+    pub cluster_id: Option<String>,
+    /// Who leads.
+    pub leader_id: Option<String>,
+    /// Elections so far.
+    pub term: u64,
+    /// Whether anybody may join.
+    pub open: bool,
+    /// Whether this is the leader's present view; `false`: the last one known, or only this node.
+    pub fresh: bool,
+    /// The nodes, the leader first.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// A node in `/cluster/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Reticulum identity hash.
+    pub node_id: String,
+    /// For people.
+    pub node_name: String,
+    /// `online` or `offline`.
+    pub status: String,
+    /// `leader` or `worker`.
+    pub role: String,
+    /// The operator's and the plugins'.
+    pub capabilities: Vec<String>,
+    /// `plugin/action`.
+    pub actions: Vec<String>,
+    /// Coarse.
+    pub load: LoadView,
+    /// Seconds since it was last heard by its leader.
+    pub last_seen_s: u64,
+    /// Hops from the node that answers, or from the leader.
+    pub hops: Option<u8>,
+    /// Round trip in milliseconds from the leader.
+    pub rtt_ms: Option<u32>,
+}
+
+/// How busy a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadView {
+    /// Percent of all cores.
+    pub cpu_percent: u8,
+    /// Percent.
+    pub memory_percent: u8,
+    /// Tasks held.
+    pub running: u16,
+    /// Tasks at once.
+    pub slots: u16,
+}
+
+/// A row of the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LedgerRowView {
+    /// Position, from 0.
+    pub index: u64,
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// A word of [`akita_core::EventType`].
+    pub event_type: String,
+    /// The node that it is about.
+    pub node_id: String,
+    /// The task that it is about.
+    pub task_id: Option<String>,
+    /// Key and value.
+    pub details: BTreeMap<String, String>,
+}
+
+/// `GET /ledger`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LedgerPage {
+    /// Newest first.
+    pub rows: Vec<LedgerRowView>,
+    /// Rows that match, on all pages.
+    pub total: u64,
+}
+
+/// `GET /ledger/verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyView {
+    /// Whether every row is as it was written.
+    pub ok: bool,
+    /// Rows.
+    pub rows: u64,
+    /// Root of the Merkle tree over all rows, hex.
+    pub root: String,
+    /// Signed checkpoints found.
+    pub checkpoints: u64,
+    /// Rows covered by the newest one.
+    pub signed_rows: u64,
+    /// The first thing that is wrong.
+    pub problem: Option<String>,
+}
+
+/// `GET /plugins`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginList {
+    /// By file.
+    pub plugins: Vec<PluginView>,
+}
+
+/// One plugin file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginView {
+    /// Its own word; the file's name when it was rejected.
+    pub name: String,
+    /// Semantic version.
+    pub version: String,
+    /// One line.
+    pub summary: String,
+    /// BLAKE3 of the file, hex.
+    pub hash: String,
+    /// Bytes.
+    pub size: u64,
+    /// File name.
+    pub file: String,
+    /// `ready` or `rejected`.
+    pub status: String,
+    /// Why it was rejected.
+    pub reason: Option<String>,
+    /// What it can do.
+    pub actions: Vec<ActionView>,
+    /// Capabilities that it brings.
+    pub provides: Vec<String>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+}
+
+/// One action of a plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionView {
+    /// Within the plugin.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// Running it twice does no more than once.
+    pub idempotent: bool,
+    /// How long it usually takes.
+    pub typical_ms: Option<u32>,
+    /// Capabilities that a node needs for it.
+    pub requires: Vec<String>,
+    /// JSON Schema.
+    pub input_schema: Option<Value>,
+    /// JSON Schema.
+    pub output_schema: Option<Value>,
+}
+
+/// A task as a submitter wrote it, after parsing: what `POST /tasks/submit` hands to the node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// As written: `plugin/action` or bare.
+    pub action: String,
+    /// As written.
+    pub required: Vec<String>,
+    /// Lower is more urgent.
+    pub priority: u8,
+    /// Time limit of one attempt in milliseconds.
+    pub timeout_ms: Option<u32>,
+    /// Media type of the input.
+    pub content_type: String,
+    /// The input.
+    pub input: Vec<u8>,
+}
+
+/// Why the node did not do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// What was asked makes no sense.
+    #[error("{detail}")]
+    Invalid {
+        /// What is wrong.
+        detail: String,
+        /// The next step.
+        hint: String,
+    },
+    /// The queue holds as many tasks as it may.
+    #[error("the queue is full: it holds {limit} tasks that have not ended")]
+    QueueFull {
+        /// MAX_TASK_QUEUE_SIZE.
+        limit: usize,
+        /// Seconds after which to try again.
+        retry_after_s: u64,
+    },
+    /// Another node has to be asked and does not answer.
+    #[error("{detail}")]
+    Unavailable {
+        /// What is wrong.
+        detail: String,
+        /// The next step.
+        hint: String,
+    },
+    /// The node is shutting down.
+    #[error("the node is shutting down and takes no new tasks")]
+    Stopping,
+    /// Something failed inside.
+    #[error("{0}")]
+    Internal(String),
+}

@@ -1,0 +1,151 @@
+//! What can be agreed on: the entries of the log and what each command answers. It never applies one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::EventType,
+    id::{ClusterId, Millis, NodeId, TaskId},
+    task::{Outcome, Status, TaskSpec},
+};
+
+/// Commands in one entry at most: a full batch of submissions, their placements, and a turn of everything else.
+pub const MAX_COMMANDS: usize = 32_768;
+
+/// One entry of the log: commands that are committed together, and the time that the leader stamped on them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The leader's clock, milliseconds since the epoch.
+    pub time: Millis,
+    /// Applied in order.
+    pub commands: Vec<Command>,
+}
+
+/// One thing to agree on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Founds a cluster, led by `founder`. The first command of a log, and again after the leader was lost.
+    Found {
+        /// See [`ClusterId::found`].
+        id: ClusterId,
+        /// The cluster's name.
+        name: String,
+        /// The founder.
+        founder: NodeId,
+    },
+    /// This cluster gives way to another: nothing is accepted or assigned any more.
+    Seal {
+        /// The cluster that goes on.
+        into: ClusterId,
+        /// Its leader.
+        leader: NodeId,
+    },
+    /// Accepts a task. The same id again is answered [`Reply::Known`].
+    Submit {
+        /// Minted by the node that took it from the submitter.
+        id: TaskId,
+        /// That node.
+        origin: NodeId,
+        /// Attempts that another cluster has already begun.
+        attempts: u32,
+        /// Attempts after which it fails; stamped by the leader so that every voter decides alike.
+        max_attempts: u32,
+        /// What to do.
+        spec: TaskSpec,
+    },
+    /// Gives a pending task to a worker; this entry's index is the fence.
+    Assign {
+        /// The task.
+        task: TaskId,
+        /// The worker.
+        worker: NodeId,
+    },
+    /// The worker has the task and runs it.
+    Acknowledge {
+        /// The task.
+        task: TaskId,
+        /// Of the assignment.
+        fence: u64,
+    },
+    /// The worker's outcome.
+    Finish {
+        /// The task.
+        task: TaskId,
+        /// Of the assignment.
+        fence: u64,
+        /// Who says so; must hold the assignment.
+        worker: NodeId,
+        /// Result or failure.
+        outcome: Outcome,
+    },
+    /// Takes a task back from its worker.
+    Requeue {
+        /// The task.
+        task: TaskId,
+        /// Of the assignment.
+        fence: u64,
+        /// Why.
+        cause: RequeueCause,
+    },
+    /// The tasks now belong to the cluster that this one gave way to.
+    HandOver {
+        /// The tasks.
+        tasks: Vec<TaskId>,
+        /// That cluster.
+        to: ClusterId,
+    },
+    /// A row without any other effect.
+    Record {
+        /// What happened.
+        event: EventType,
+        /// To which node.
+        node: NodeId,
+        /// Details for people.
+        details: Vec<(String, String)>,
+    },
+}
+
+/// Why a task was taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequeueCause {
+    /// No acknowledgement in time.
+    AckTimeout,
+    /// No outcome in time.
+    ProcessingTimeout,
+    /// The worker went away.
+    WorkerOffline,
+    /// The worker does not take it (full, or it lost the plugin): not counted as an attempt.
+    Refused,
+    /// The leader restarted and does not know what became of it.
+    LeaderRestart,
+}
+
+impl RequeueCause {
+    /// Whether the task itself may be at fault, so that the attempt counts against its limit.
+    pub fn is_strike(self) -> bool {
+        matches!(self, RequeueCause::AckTimeout | RequeueCause::ProcessingTimeout)
+    }
+
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequeueCause::AckTimeout => "the worker did not acknowledge it in time",
+            RequeueCause::ProcessingTimeout => "the worker did not finish it in time",
+            RequeueCause::WorkerOffline => "the worker went away",
+            RequeueCause::Refused => "the worker did not take it",
+            RequeueCause::LeaderRestart => "the node restarted while it ran",
+        }
+    }
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// The task was known already; nothing changed.
+    Known(Status),
+    /// Not this task's present assignment; nothing changed.
+    Stale,
+    /// The cluster has given way to another; nothing changed.
+    Sealed,
+}

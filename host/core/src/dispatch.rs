@@ -1,0 +1,137 @@
+//! Assignments under way and when to lose patience with each. It never talks to a worker; it says what is overdue.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    command::RequeueCause,
+    id::{Millis, NodeId, TaskId},
+};
+
+/// One assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// Who has it.
+    pub worker: NodeId,
+    /// Its fence.
+    pub fence: u64,
+    acknowledged: bool,
+    deadline: Millis,
+}
+
+/// Every assignment under way.
+#[derive(Debug, Default)]
+pub struct Dispatch {
+    tasks: BTreeMap<TaskId, InFlight>,
+    deadlines: BTreeSet<(Millis, TaskId)>,
+}
+
+/// An assignment to take back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// The task.
+    pub task: TaskId,
+    /// Its fence.
+    pub fence: u64,
+    /// Why.
+    pub cause: RequeueCause,
+}
+
+impl Dispatch {
+    /// Assignments under way.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// The assignment of a task.
+    pub fn get(&self, task: TaskId) -> Option<&InFlight> {
+        self.tasks.get(&task)
+    }
+
+    /// A worker was given a task and is to acknowledge it before `deadline`.
+    pub fn assigned(&mut self, task: TaskId, worker: NodeId, fence: u64, deadline: Millis) {
+        self.set(task, InFlight { worker, fence, acknowledged: false, deadline });
+    }
+
+    /// The worker has it and is to finish it before `deadline`.
+    pub fn acknowledged(&mut self, task: TaskId, worker: NodeId, fence: u64, deadline: Millis) {
+        self.set(task, InFlight { worker, fence, acknowledged: true, deadline });
+    }
+
+    /// It is over. Answers who had it.
+    pub fn ended(&mut self, task: TaskId) -> Option<NodeId> {
+        let old = self.tasks.remove(&task)?;
+        self.deadlines.remove(&(old.deadline, task));
+        Some(old.worker)
+    }
+
+    /// When the next one is overdue.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// What is overdue at `now`. Each is named again after another second at the earliest, should taking it back fail.
+    pub fn overdue(&mut self, now: Millis) -> Vec<Overdue> {
+        let late: Vec<TaskId> =
+            self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, task)| *task).collect();
+        late.into_iter()
+            .filter_map(|task| {
+                let one = *self.tasks.get(&task)?;
+                self.set(task, InFlight { deadline: now + 1_000, ..one });
+                let cause = if one.acknowledged { RequeueCause::ProcessingTimeout } else { RequeueCause::AckTimeout };
+                Some(Overdue { task, fence: one.fence, cause })
+            })
+            .collect()
+    }
+
+    /// What a worker that went away had.
+    pub fn held_by(&self, worker: NodeId) -> Vec<(TaskId, u64)> {
+        self.tasks.iter().filter(|(_, one)| one.worker == worker).map(|(task, one)| (*task, one.fence)).collect()
+    }
+
+    /// The workers that hold something.
+    pub fn workers(&self) -> BTreeSet<NodeId> {
+        self.tasks.values().map(|one| one.worker).collect()
+    }
+
+    fn set(&mut self, task: TaskId, new: InFlight) {
+        if let Some(old) = self.tasks.insert(task, new) {
+            self.deadlines.remove(&(old.deadline, task));
+        }
+        self.deadlines.insert((new.deadline, task));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TASK: TaskId = TaskId([1; 16]);
+    const WORKER: NodeId = NodeId([2; 16]);
+
+    #[test]
+    fn patience_ends_first_for_the_acknowledgement_then_for_the_outcome() {
+        let mut dispatch = Dispatch::default();
+        dispatch.assigned(TASK, WORKER, 5, 100);
+        assert!(dispatch.overdue(99).is_empty());
+        assert_eq!(dispatch.overdue(100), [Overdue { task: TASK, fence: 5, cause: RequeueCause::AckTimeout }]);
+        assert!(dispatch.overdue(101).is_empty(), "said once");
+        dispatch.acknowledged(TASK, WORKER, 5, 500);
+        assert!(dispatch.overdue(499).is_empty());
+        assert_eq!(dispatch.overdue(500)[0].cause, RequeueCause::ProcessingTimeout);
+        assert_eq!(dispatch.ended(TASK), Some(WORKER));
+        assert_eq!((dispatch.next_deadline(), dispatch.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_worker_that_went_away_leaves_what_it_held() {
+        let mut dispatch = Dispatch::default();
+        dispatch.assigned(TASK, WORKER, 5, 100);
+        dispatch.assigned(TaskId([3; 16]), NodeId([9; 16]), 6, 100);
+        assert_eq!(dispatch.held_by(WORKER), [(TASK, 5)]);
+    }
+}

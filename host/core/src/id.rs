@@ -1,0 +1,149 @@
+//! Names of things: nodes, clusters, tasks, and points in time. It never makes one up: random bytes come in.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch (UTC), stamped by the leader.
+pub type Millis = u64;
+
+/// An id that was not in its text form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not {1}")]
+pub struct BadId(String, &'static str);
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub [u8; 16]);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadId;
+
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                parse(text).map(Self).ok_or_else(|| BadId(text.chars().take(80).collect(), $what))
+            }
+        }
+
+        impl From<[u8; 16]> for $name {
+            fn from(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_bytes(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                serde_bytes::ByteArray::<16>::deserialize(deserializer).map(|bytes| Self(bytes.into_array()))
+            }
+        }
+    };
+}
+
+id!(
+    /// A node: its Reticulum identity hash. Written as 32 hexadecimal digits.
+    NodeId,
+    "a node id: 32 hexadecimal digits"
+);
+id!(
+    /// A cluster: a hash of its name, founder and a nonce, so that two clusters of one name differ.
+    ClusterId,
+    "a cluster id: 32 hexadecimal digits"
+);
+id!(
+    /// A task: a UUID, version 7 when a node mints it, so that ids sort by time. Written with hyphens.
+    TaskId,
+    "a task id, such as 01890a5d-ac96-774b-bcce-b302099a8057"
+);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, f)
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, f)
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, part) in [&self.0[..4], &self.0[4..6], &self.0[6..8], &self.0[8..10], &self.0[10..]].iter().enumerate()
+        {
+            if at > 0 {
+                f.write_str("-")?;
+            }
+            hex(part, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl ClusterId {
+    /// The id of the cluster that `founder` founds under `name`. `nonce` is 16 random bytes.
+    pub fn found(name: &str, founder: NodeId, nonce: [u8; 16]) -> Self {
+        let mut hash = blake3::Hasher::new_derive_key("akita cluster id v1");
+        hash.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(&founder.0).update(&nonce);
+        let mut id = [0; 16];
+        hash.finalize_xof().fill(&mut id);
+        Self(id)
+    }
+}
+
+fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+fn parse(text: &str) -> Option<[u8; 16]> {
+    let mut out = [0; 16];
+    let mut digits = text.bytes().filter(|byte| *byte != b'-');
+    for byte in &mut out {
+        let high = char::from(digits.next()?).to_digit(16)?;
+        let low = char::from(digits.next()?).to_digit(16)?;
+        *byte = u8::try_from(high * 16 + low).ok()?;
+    }
+    digits.next().is_none().then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_their_text_form() {
+        let id = TaskId(*b"0123456789abcdef");
+        assert_eq!(id.to_string(), "30313233-3435-3637-3839-616263646566");
+        assert_eq!(id.to_string().parse::<TaskId>().unwrap(), id);
+        let node = NodeId([0xab; 16]);
+        assert_eq!(node.to_string().parse::<NodeId>().unwrap(), node);
+    }
+
+    #[test]
+    fn text_that_is_no_id_is_refused() {
+        for text in ["", "x", "30313233", "zz313233-3435-3637-3839-616263646566", "é0313233343536373839616263646566"] {
+            assert!(text.parse::<TaskId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn clusters_of_one_name_differ_by_founder_and_nonce() {
+        let one = ClusterId::found("akita", NodeId([1; 16]), [0; 16]);
+        assert_ne!(one, ClusterId::found("akita", NodeId([2; 16]), [0; 16]));
+        assert_ne!(one, ClusterId::found("akita", NodeId([1; 16]), [1; 16]));
+        assert_eq!(one, ClusterId::found("akita", NodeId([1; 16]), [0; 16]));
+    }
+}

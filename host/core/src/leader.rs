@@ -1,0 +1,277 @@
+//! The leader's mind: which commands to propose when something happened. It joins scheduler and dispatch into one
+//! state machine; the driver around it does all waiting, sending and committing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    command::{Command, Reply, RequeueCause},
+    dispatch::Dispatch,
+    id::{Millis, NodeId, TaskId},
+    schedule::{Load, Offer, Resolved, Scheduler},
+    state::Change,
+    task::{Status, Task, TaskSpec},
+    tuning::Tuning,
+};
+
+/// What the leader remembers of a command that it proposed, to make sense of the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proposed {
+    /// A task that it offered to the scheduler before the commit.
+    Submit(TaskId),
+    /// A placement.
+    Assign(TaskId, NodeId),
+    /// Anything whose reply changes nothing here.
+    Other,
+}
+
+impl Proposed {
+    /// What to remember of `command`.
+    pub fn of(command: &Command) -> Proposed {
+        match command {
+            Command::Submit { id, .. } => Proposed::Submit(*id),
+            Command::Assign { task, worker } => Proposed::Assign(*task, *worker),
+            _ => Proposed::Other,
+        }
+    }
+}
+
+/// The leader's soft state. A new one is built from [`crate::State`] whenever a node begins to lead.
+#[derive(Debug)]
+pub struct Leader {
+    me: NodeId,
+    tuning: Tuning,
+    scheduler: Scheduler,
+    dispatch: Dispatch,
+    run_us: BTreeMap<TaskId, u64>,
+    /// Offered before the commit, so that task and assignment share one.
+    tentative: BTreeSet<TaskId>,
+    /// Placements whose commit is under way.
+    placing: usize,
+    leading: bool,
+}
+
+impl Leader {
+    /// A leader on node `me` that knows no task.
+    pub fn new(me: NodeId, tuning: Tuning) -> Leader {
+        Leader {
+            me,
+            tuning,
+            scheduler: Scheduler::default(),
+            dispatch: Dispatch::default(),
+            run_us: BTreeMap::new(),
+            tentative: BTreeSet::new(),
+            placing: 0,
+            leading: true,
+        }
+    }
+
+    /// Takes up the tasks that the log holds, after a restart. What this node itself ran is lost with its process and
+    /// comes back as commands; what others run may still be reported until patience ends.
+    pub fn resume<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Task>, now: Millis) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for task in tasks {
+            match task.assignment {
+                Some(held) if held.worker == self.me => {
+                    self.dispatch.assigned(task.id, held.worker, held.fence, now + self.tuning.ack_timeout);
+                    let cause = RequeueCause::LeaderRestart;
+                    commands.push(Command::Requeue { task: task.id, fence: held.fence, cause });
+                }
+                Some(held) => {
+                    let patience = now + self.tuning.processing_timeout;
+                    self.dispatch.acknowledged(task.id, held.worker, held.fence, patience);
+                }
+                None => self.wait(task),
+            }
+        }
+        commands
+    }
+
+    /// Whether this node gives out work.
+    pub fn is_leading(&self) -> bool {
+        self.leading
+    }
+
+    /// Stops or resumes giving out work; what is under way goes on.
+    pub fn set_leading(&mut self, leading: bool) {
+        self.leading = leading;
+    }
+
+    /// Tasks that have not ended, with those whose commit is under way.
+    pub fn queue_len(&self) -> usize {
+        self.scheduler.waiting() + self.placing + self.dispatch.len()
+    }
+
+    /// Tasks that wait, at most `limit`.
+    pub fn waiting(&self, limit: usize) -> Vec<TaskId> {
+        self.scheduler.waiting_ids().filter(|id| !self.tentative.contains(id)).take(limit).collect()
+    }
+
+    /// Assignments under way.
+    pub fn in_flight(&self) -> usize {
+        self.dispatch.len()
+    }
+
+    /// Whether the queue takes `more` tasks.
+    pub fn has_room(&self, more: usize) -> bool {
+        self.queue_len() + more <= self.tuning.max_queue
+    }
+
+    /// What an action's name means in this cluster.
+    pub fn resolve(&self, action: &str) -> Resolved {
+        self.scheduler.resolve(action)
+    }
+
+    /// Why a task waits.
+    pub fn explain(&self, task: TaskId, now: Millis) -> Option<String> {
+        if !self.leading {
+            return Some("this node gave way to another leader and hands the task over".into());
+        }
+        self.scheduler.explain(task, now)
+    }
+
+    /// Who holds a task now, and under which fence.
+    pub fn holder(&self, task: TaskId) -> Option<(NodeId, u64)> {
+        self.dispatch.get(task).map(|one| (one.worker, one.fence))
+    }
+
+    /// A task whose `Submit` is about to be proposed: it may be placed in the same entry.
+    pub fn offer(&mut self, id: TaskId, spec: &TaskSpec, now: Millis) {
+        if self.dispatch.get(id).is_none()
+            && self.scheduler.add(id, &spec.action, &spec.required, spec.priority, now, 0)
+        {
+            self.tentative.insert(id);
+        }
+    }
+
+    /// Placements to propose now.
+    pub fn place(&mut self, now: Millis, most: usize) -> Vec<Command> {
+        if !self.leading {
+            return Vec::new();
+        }
+        let placed = self.scheduler.place(now, most);
+        self.placing += placed.len();
+        placed.into_iter().map(|(task, worker)| Command::Assign { task, worker }).collect()
+    }
+
+    /// What became of a command that this leader proposed. To be called before [`Leader::changed`] for that entry.
+    pub fn replied(&mut self, proposed: Proposed, reply: &Reply) {
+        match proposed {
+            Proposed::Submit(id) if *reply != Reply::Done && self.tentative.remove(&id) => {
+                self.scheduler.remove(id);
+            }
+            Proposed::Assign(_, worker) => {
+                self.placing = self.placing.saturating_sub(1);
+                if *reply != Reply::Done {
+                    self.scheduler.release(worker, None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A committed change. Answers a task whose assignment is now to be sent to its worker.
+    pub fn changed(&mut self, change: &Change, now: Millis) -> Option<Task> {
+        match change {
+            // One that was offered before its commit is with the scheduler already, or placed by the same entry.
+            Change::Accepted { task, .. } => {
+                if !self.tentative.remove(&task.id) {
+                    self.wait(task);
+                }
+            }
+            Change::Moved(task) => return self.moved(task, now),
+            Change::Ended { task, .. } => self.gone(task.id),
+            Change::HandedOver { task, .. } => {
+                self.scheduler.remove(*task);
+                self.gone(*task);
+            }
+            Change::Cluster(cluster) => self.leading = cluster.sealed_into.is_none(),
+        }
+        None
+    }
+
+    fn moved(&mut self, task: &Task, now: Millis) -> Option<Task> {
+        match (task.status, task.assignment) {
+            (Status::Assigned, Some(held)) => {
+                let patience = self.tuning.ack_patience(self.scheduler.rtt(held.worker));
+                self.dispatch.assigned(task.id, held.worker, held.fence, now + patience);
+                return Some(task.clone());
+            }
+            (Status::Running, Some(held)) => {
+                let patience =
+                    self.tuning.processing_timeout + self.tuning.ack_patience(self.scheduler.rtt(held.worker));
+                self.dispatch.acknowledged(task.id, held.worker, held.fence, now + patience);
+            }
+            _ => {
+                self.gone(task.id);
+                self.wait(task);
+            }
+        }
+        None
+    }
+
+    /// A worker said how long a task ran; used once the outcome is committed.
+    pub fn ran(&mut self, task: TaskId, micros: u64) {
+        if self.dispatch.get(task).is_some() {
+            self.run_us.insert(task, micros);
+        }
+    }
+
+    fn gone(&mut self, task: TaskId) {
+        let run = self.run_us.remove(&task);
+        if let Some(worker) = self.dispatch.ended(task) {
+            self.scheduler.release(worker, run);
+        }
+    }
+
+    fn wait(&mut self, task: &Task) {
+        let not_before = task.not_before;
+        self.scheduler.add(task.id, &task.action, &task.required, task.priority, task.submitted_at, not_before);
+    }
+
+    /// A worker is there, or offers something else now.
+    pub fn worker_up(&mut self, node: NodeId, offer: Offer, load: Load) {
+        let known = self.scheduler.has_worker(node);
+        self.scheduler.worker_up(node, offer, load);
+        if !known {
+            self.dispatch.held_by(node).iter().for_each(|_| self.scheduler.hold(node));
+        }
+    }
+
+    /// How busy a worker is.
+    pub fn worker_load(&mut self, node: NodeId, load: Load) {
+        self.scheduler.worker_load(node, load);
+    }
+
+    /// A worker takes nothing more but finishes what it has.
+    pub fn worker_leaving(&mut self, node: NodeId) {
+        self.scheduler.worker_down(node);
+    }
+
+    /// A worker went away, or came back as a new process that knows nothing of its tasks: takes them back.
+    pub fn worker_lost(&mut self, node: NodeId) -> Vec<Command> {
+        self.scheduler.worker_down(node);
+        let cause = RequeueCause::WorkerOffline;
+        let held = self.dispatch.held_by(node);
+        held.into_iter().map(|(task, fence)| Command::Requeue { task, fence, cause }).collect()
+    }
+
+    /// What time alone brings about.
+    pub fn tick(&mut self, now: Millis) -> Vec<Command> {
+        let late = self.dispatch.overdue(now);
+        late.into_iter().map(|one| Command::Requeue { task: one.task, fence: one.fence, cause: one.cause }).collect()
+    }
+
+    /// When [`Leader::tick`] or [`Leader::place`] next has something to do by time alone.
+    pub fn next_wake(&self) -> Option<Millis> {
+        [self.dispatch.next_deadline(), self.scheduler.next_due()].into_iter().flatten().min()
+    }
+
+    /// Workers that hold tasks but have not come back since this leader began.
+    pub fn absent_holders(&self) -> Vec<NodeId> {
+        self.dispatch.workers().into_iter().filter(|node| !self.scheduler.has_worker(*node)).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "leader_tests.rs"]
+mod tests;

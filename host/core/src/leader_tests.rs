@@ -1,0 +1,184 @@
+//! The leader's mind against a log and workers that lose, repeat and delay: a seeded simulation with named invariants.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    id::ClusterId,
+    state::{Archive, Effects, State},
+    task::{Content, Outcome},
+};
+
+const ME: NodeId = NodeId([1; 16]);
+
+#[derive(Default)]
+struct World {
+    state: State,
+    ended: BTreeMap<TaskId, Status>,
+    index: u64,
+    now: Millis,
+    /// Assignments on their way to workers, or held by them.
+    held: VecDeque<(TaskId, NodeId, u64)>,
+}
+
+impl Archive for World {
+    fn ended(&self, task: TaskId) -> Option<Status> {
+        self.ended.get(&task).copied()
+    }
+}
+
+impl World {
+    fn commit(&mut self, leader: &mut Leader, commands: Vec<Command>) {
+        if commands.is_empty() {
+            return;
+        }
+        self.index += 1;
+        let proposed: Vec<Proposed> = commands.iter().map(Proposed::of).collect();
+        let mut out = Effects::default();
+        let mut state = std::mem::take(&mut self.state);
+        for command in commands {
+            state.apply(self.index, self.now, command, self, &mut out);
+        }
+        self.state = state;
+        for (one, reply) in proposed.iter().zip(&out.replies) {
+            leader.replied(*one, reply);
+        }
+        for change in &out.changes {
+            if let Change::Ended { task, .. } = change {
+                assert!(self.ended.insert(task.id, task.status).is_none(), "a task ends once");
+            }
+            if let Some(task) = leader.changed(change, self.now) {
+                let held = task.assignment.expect("sent tasks are assigned");
+                self.held.push_back((task.id, held.worker, held.fence));
+            }
+        }
+    }
+
+    fn submit(&mut self, leader: &mut Leader, n: u8) {
+        let id = TaskId([n; 16]);
+        let input = Content { content_type: "a/b".into(), body: vec![] };
+        let spec = TaskSpec { action: "p/a".into(), required: vec![], priority: n % 3, timeout_ms: None, input };
+        leader.offer(id, &spec, self.now);
+        let mut commands = vec![Command::Submit { id, origin: ME, attempts: 0, max_attempts: 3, spec }];
+        commands.extend(leader.place(self.now, 10));
+        self.commit(leader, commands);
+    }
+
+    fn step(&mut self, leader: &mut Leader) {
+        let mut commands = leader.tick(self.now);
+        commands.extend(leader.place(self.now, 100));
+        self.commit(leader, commands);
+    }
+
+    fn finish(&mut self, leader: &mut Leader) {
+        let Some((task, worker, fence)) = self.held.pop_front() else {
+            return;
+        };
+        let outcome = Outcome::Completed(Content { content_type: "a/b".into(), body: vec![] });
+        leader.ran(task, 50);
+        self.commit(leader, vec![Command::Finish { task, fence, worker, outcome }]);
+    }
+}
+
+fn start() -> (World, Leader) {
+    let mut world = World { now: 1_000, ..World::default() };
+    let mut leader = Leader::new(ME, Tuning::default());
+    world.commit(&mut leader, vec![Command::Found { id: ClusterId([1; 16]), name: "akita".into(), founder: ME }]);
+    leader.worker_up(ME, offer(), Load::default());
+    (world, leader)
+}
+
+fn offer() -> Offer {
+    Offer { slots: 2, actions: ["p/a".to_owned()].into(), ..Offer::default() }
+}
+
+#[test]
+fn a_task_is_accepted_and_assigned_in_one_commit() {
+    let (mut world, mut leader) = start();
+    world.submit(&mut leader, 1);
+    assert_eq!((world.index, world.held.len(), leader.in_flight()), (2, 1, 1));
+    assert!(leader.place(world.now, 10).is_empty(), "placed once");
+    world.finish(&mut leader);
+    assert_eq!(leader.queue_len(), 0);
+}
+
+#[test]
+fn a_task_submitted_twice_is_run_once() {
+    let (mut world, mut leader) = start();
+    world.submit(&mut leader, 1);
+    world.submit(&mut leader, 1);
+    world.finish(&mut leader);
+    world.submit(&mut leader, 1);
+    world.step(&mut leader);
+    assert_eq!((world.held.len(), leader.queue_len()), (0, 0));
+    for n in 2..4 {
+        world.submit(&mut leader, n);
+    }
+    assert_eq!(world.held.len(), 2, "no slot was lost");
+}
+
+#[test]
+fn a_restart_takes_back_what_this_node_ran_and_waits_for_others() {
+    let (mut world, mut leader) = start();
+    world.submit(&mut leader, 1);
+    let other = NodeId([2; 16]);
+    leader.worker_up(other, offer(), Load::default());
+    leader.worker_load(ME, Load { cpu_percent: 99, ..Load::default() });
+    world.submit(&mut leader, 2);
+    assert_eq!(world.held[1].1, other);
+    let mut leader = Leader::new(ME, Tuning::default());
+    let tasks: Vec<Task> = world.state.tasks().values().cloned().collect();
+    let commands = leader.resume(&tasks, world.now);
+    assert_eq!(commands.len(), 1);
+    assert_eq!(leader.absent_holders(), [ME, other]);
+    world.held.pop_front();
+    world.commit(&mut leader, commands);
+    leader.worker_up(ME, offer(), Load::default());
+    world.finish(&mut leader);
+    world.step(&mut leader);
+    world.finish(&mut leader);
+    assert_eq!(world.ended.len(), 2);
+}
+
+proptest! {
+    #[test]
+    fn every_accepted_task_ends_once_whatever_workers_do(steps in prop::collection::vec(0u8..8, 1..120)) {
+        let (mut world, mut leader) = start();
+        let other = NodeId([2; 16]);
+        let (mut submitted, mut incarnation) = (0u8, true);
+        for step in steps {
+            world.now += 40;
+            match step {
+                0 | 1 => {
+                    submitted += 1;
+                    world.submit(&mut leader, submitted);
+                }
+                2 | 3 => world.finish(&mut leader),
+                4 => world.held.rotate_left(usize::from(world.held.len() > 1)),
+                5 => {
+                    // A message is lost: only patience brings the task back.
+                    world.held.pop_back();
+                    world.now += 40_000;
+                }
+                6 => {
+                    incarnation = !incarnation;
+                    let back = leader.worker_lost(other);
+                    world.commit(&mut leader, back);
+                    if incarnation {
+                        leader.worker_up(other, offer(), Load::default());
+                    }
+                }
+                _ => world.step(&mut leader),
+            }
+        }
+        for _ in 0..400 {
+            world.now += 31_000;
+            world.step(&mut leader);
+            world.finish(&mut leader);
+        }
+        prop_assert_eq!(world.ended.len(), usize::from(submitted));
+        prop_assert_eq!((leader.queue_len(), world.state.tasks().len()), (0, 0));
+    }
+}

@@ -1,0 +1,138 @@
+//! What operators rely on: urgency, age, capabilities, fairness, and that nothing unplaceable blocks the rest.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn node(n: u8) -> NodeId {
+    NodeId([n; 16])
+}
+
+fn task(n: u8) -> TaskId {
+    TaskId([n; 16])
+}
+
+fn offer(slots: u16, capabilities: &[&str]) -> Offer {
+    let actions = ["basics/echo", "image/fit", "old/echo2", "basics/log"];
+    Offer {
+        slots,
+        actions: actions.iter().map(|action| (*action).to_owned()).collect(),
+        capabilities: capabilities.iter().map(|one| (*one).to_owned()).collect(),
+    }
+}
+
+fn add(scheduler: &mut Scheduler, n: u8, priority: u8, required: &[&str]) {
+    let required: Vec<String> = required.iter().map(|one| (*one).to_owned()).collect();
+    assert!(scheduler.add(task(n), "basics/echo", &required, priority, 5, 0));
+}
+
+fn order(scheduler: &mut Scheduler) -> Vec<TaskId> {
+    scheduler.place(10, 100).into_iter().map(|(id, _)| id).collect()
+}
+
+#[test]
+fn the_most_urgent_goes_first_then_the_oldest() {
+    let mut scheduler = Scheduler::default();
+    scheduler.worker_up(node(1), offer(9, &[]), Load::default());
+    add(&mut scheduler, 1, 10, &[]);
+    add(&mut scheduler, 2, 10, &[]);
+    add(&mut scheduler, 3, 1, &[]);
+    assert_eq!(order(&mut scheduler), [task(3), task(1), task(2)]);
+}
+
+#[test]
+fn a_task_that_nobody_can_run_blocks_no_other() {
+    let mut scheduler = Scheduler::default();
+    scheduler.worker_up(node(1), offer(9, &[]), Load::default());
+    add(&mut scheduler, 1, 0, &["gpu"]);
+    add(&mut scheduler, 2, 10, &[]);
+    assert_eq!(order(&mut scheduler), [task(2)]);
+    let why = scheduler.explain(task(1), 10).unwrap();
+    assert!(why.contains("`gpu`") && why.contains("--capabilities gpu"), "{why}");
+    scheduler.worker_up(node(2), offer(1, &["gpu"]), Load::default());
+    assert_eq!(scheduler.place(10, 9), [(task(1), node(2))]);
+}
+
+#[test]
+fn work_is_spread_by_room_and_a_full_worker_gets_none() {
+    let mut scheduler = Scheduler::default();
+    scheduler.worker_up(node(1), offer(2, &[]), Load::default());
+    scheduler.worker_up(node(2), offer(2, &[]), Load { rtt_ms: 3, ..Load::default() });
+    (0..6).for_each(|n| add(&mut scheduler, n, 10, &[]));
+    let workers: Vec<NodeId> = scheduler.place(10, 100).into_iter().map(|(_, node)| node).collect();
+    assert_eq!(workers, [node(1), node(2), node(1), node(2)]);
+    assert!(scheduler.explain(task(5), 10).unwrap().contains("busy"));
+    scheduler.release(node(2), None);
+    assert_eq!(scheduler.place(10, 100), [(task(4), node(2))]);
+}
+
+#[test]
+fn short_tasks_are_sent_ahead_and_long_ones_are_not() {
+    for (run_us, rtt_ms, expected) in [(100, 0, 64), (1_000_000, 0, 1), (100, 5_000, 2)] {
+        let mut scheduler = Scheduler::default();
+        scheduler.worker_up(node(1), offer(1, &[]), Load { rtt_ms, ..Load::default() });
+        add(&mut scheduler, 0, 10, &[]);
+        scheduler.place(10, 1);
+        scheduler.release(node(1), Some(run_us));
+        (1..100).for_each(|n| add(&mut scheduler, n, 10, &[]));
+        assert_eq!(scheduler.place(10, 100).len(), expected, "{run_us} us, {rtt_ms} ms");
+    }
+}
+
+#[test]
+fn memory_that_is_full_keeps_tasks_away() {
+    let mut scheduler = Scheduler::default();
+    scheduler.worker_up(node(1), offer(4, &[]), Load { memory_percent: 97, ..Load::default() });
+    (0..4).for_each(|n| add(&mut scheduler, n, 10, &[]));
+    assert_eq!(scheduler.place(10, 100).len(), 1);
+}
+
+#[test]
+fn a_delayed_task_waits_for_its_time() {
+    let mut scheduler = Scheduler::default();
+    scheduler.worker_up(node(1), offer(4, &[]), Load::default());
+    scheduler.add(task(1), "basics/echo", &[], 10, 5, 2_000);
+    assert!(scheduler.place(1_999, 9).is_empty());
+    assert!(scheduler.explain(task(1), 1_000).unwrap().contains("1 s"));
+    assert_eq!(scheduler.place(2_000, 9).len(), 1);
+}
+
+#[test]
+fn names_are_resolved_and_near_ones_offered() {
+    let mut scheduler = Scheduler::default();
+    let mut offered = offer(1, &[]);
+    scheduler.worker_up(node(1), offered.clone(), Load::default());
+    assert_eq!(scheduler.resolve("echo"), Resolved::One("basics/echo".into()));
+    assert_eq!(scheduler.resolve("basics/log"), Resolved::One("basics/log".into()));
+    let Resolved::Unknown(near) = scheduler.resolve("ecko") else { panic!("known") };
+    assert!(near.contains(&"basics/echo".to_owned()), "{near:?}");
+    offered.actions.insert("other/echo".into());
+    scheduler.worker_up(node(2), offered, Load::default());
+    assert!(matches!(scheduler.resolve("echo"), Resolved::Ambiguous(both) if both.len() == 2));
+}
+
+proptest! {
+    #[test]
+    fn every_placed_task_was_waiting_and_fits_its_worker(
+        tasks in prop::collection::vec((0u8..20, any::<bool>()), 1..60),
+        slots in prop::collection::vec((0u16..4, any::<bool>()), 1..5),
+    ) {
+        let mut scheduler = Scheduler::default();
+        for (n, (slots, gpu)) in slots.iter().enumerate() {
+            scheduler.worker_up(node(n as u8), offer(*slots, if *gpu { &["gpu"] } else { &[] }), Load::default());
+        }
+        for (n, (priority, gpu)) in tasks.iter().enumerate() {
+            add(&mut scheduler, n as u8, *priority, if *gpu { &["gpu"] } else { &[] });
+        }
+        let placed = scheduler.place(10, usize::MAX);
+        for (id, worker) in &placed {
+            prop_assert!(!tasks[id.0[0] as usize].1 || slots[worker.0[0] as usize].1);
+            prop_assert!(scheduler.explain(*id, 10).is_none());
+        }
+        for (n, (slots, _)) in slots.iter().enumerate() {
+            let held = placed.iter().filter(|(_, worker)| *worker == node(n as u8)).count();
+            prop_assert!(held <= usize::from(*slots).max(1));
+        }
+        prop_assert_eq!(scheduler.waiting() + placed.len(), tasks.len());
+    }
+}

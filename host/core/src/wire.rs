@@ -1,0 +1,539 @@
+//! What nodes say to each other, byte by byte: one version byte, one kind byte, then a MessagePack array. These types
+//! are the wire's own; conversions to the domain's sit here, at the edge. It never sends anything, and a decoder
+//! answers nonsense with an error and nothing else. docs/protocol.md gives each message's size; a test here holds it.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    id::{ClusterId, Millis, NodeId, TaskId},
+    task::{Content, Failure, Outcome, TaskSpec},
+};
+
+/// Version of every message; another one is refused, never guessed at.
+pub const VERSION: u8 = 1;
+/// Tasks in one message at most: a decoder must not be made to allocate without end.
+pub const MAX_ITEMS: usize = 10_240;
+/// Content type that travels as an empty string.
+const COMMON_TYPE: &str = "application/json";
+
+/// Why bytes are no message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Fewer than two bytes.
+    #[error("the message is cut short")]
+    Short,
+    /// Another version.
+    #[error("the message is of protocol version {0}; this node speaks {VERSION}: update the older node")]
+    Version(u8),
+    /// A kind that does not belong here.
+    #[error("unknown message kind {0}")]
+    Kind(u8),
+    /// Bytes that are no such message.
+    #[error("the message does not parse: {0}")]
+    Parse(String),
+    /// More items than allowed.
+    #[error("the message holds {0} items, over the limit of {MAX_ITEMS}")]
+    TooMany(usize),
+}
+
+/// A message: its kind byte ties the type to the wire.
+pub trait Message: Serialize + DeserializeOwned {
+    /// Second byte on the wire.
+    const KIND: u8;
+
+    /// The bytes.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION, Self::KIND];
+        rmp_serde::encode::write(&mut bytes, self).expect("plain data always encodes into memory");
+        bytes
+    }
+
+    /// The message.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one message of this kind and version.
+    fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        match kind(bytes)? {
+            found if found == Self::KIND => body(bytes),
+            other => Err(WireError::Kind(other)),
+        }
+    }
+}
+
+fn kind(bytes: &[u8]) -> Result<u8, WireError> {
+    match bytes {
+        [VERSION, kind, ..] => Ok(*kind),
+        [version, _, ..] => Err(WireError::Version(*version)),
+        _ => Err(WireError::Short),
+    }
+}
+
+fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    let mut rest = &bytes[2..];
+    let value = rmp_serde::decode::from_read(&mut rest).map_err(|error| WireError::Parse(error.to_string()))?;
+    if rest.is_empty() { Ok(value) } else { Err(WireError::Parse(format!("{} bytes too many", rest.len()))) }
+}
+
+macro_rules! messages {
+    ($(#[$doc:meta])* $enum:ident { $($name:ident = $kind:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $enum { $(#[doc = concat!("See [`", stringify!($name), "`].")] $name($name)),* }
+
+        impl $enum {
+            /// The request in `bytes`.
+            ///
+            /// # Errors
+            /// They are none.
+            pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+                match kind(bytes)? {
+                    $($kind => body(bytes).map($enum::$name),)*
+                    other => Err(WireError::Kind(other)),
+                }
+            }
+        }
+
+        $(impl Message for $name { const KIND: u8 = $kind; })*
+    };
+}
+
+messages!(
+    /// Everything that a node may ask of another.
+    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17 }
+);
+
+macro_rules! answers {
+    ($($name:ident = $kind:literal),* $(,)?) => { $(impl Message for $name { const KIND: u8 = $kind; })* };
+}
+
+answers!(
+    Welcome = 2,
+    Admitted = 4,
+    Reported = 6,
+    Catalog = 8,
+    Assigned = 10,
+    Taken = 12,
+    Noted = 14,
+    Submitted = 16,
+    Answer = 18,
+    Refused = 19
+);
+
+/// Where a node stands: enough for another to know who leads on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// Who leads it; the node itself when it does.
+    pub leader: NodeId,
+}
+
+/// First words over a new link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Of the cluster's name, see [`crate::membership::cluster_tag`].
+    #[serde(with = "serde_bytes")]
+    pub tag: [u8; 8],
+    /// Where the caller stands.
+    pub standing: Standing,
+    /// Its name, for people.
+    pub name: String,
+    /// Differs each time that its process starts.
+    pub incarnation: u32,
+    /// Whether it asks for proof of a cluster key.
+    pub protected: bool,
+    /// What the other's proof must cover.
+    #[serde(with = "serde_bytes")]
+    pub nonce: [u8; 16],
+}
+
+/// Answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The same of the node that was called.
+    pub hello: Hello,
+    /// Its proof over both nonces, when both are protected.
+    #[serde(with = "serde_bytes")]
+    pub proof: Option<Vec<u8>>,
+}
+
+/// The caller's proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prove {
+    /// Over both nonces.
+    #[serde(with = "serde_bytes")]
+    pub proof: Vec<u8>,
+}
+
+/// Answer to [`Prove`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// Where the called node stands.
+    pub standing: Standing,
+}
+
+/// From a worker to its leader, now and then: it is alive, and this is how busy it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Where it stands.
+    pub standing: Standing,
+    /// Of its process.
+    pub incarnation: u32,
+    /// Of its catalogue: the leader asks for what it does not know.
+    #[serde(with = "serde_bytes")]
+    pub digest: [u8; 8],
+    /// Tasks that it runs at once.
+    pub slots: u16,
+    /// Tasks that it holds.
+    pub running: u16,
+    /// CPU in use, percent.
+    pub cpu: u8,
+    /// Memory in use, percent.
+    pub memory: u8,
+    /// Round trip to the leader as the worker measured it, milliseconds.
+    pub rtt_ms: u32,
+    /// It is about to stop and takes nothing more.
+    pub leaving: bool,
+}
+
+/// Answer to [`Report`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// Where the leader stands: another leader's name in it means that it gave way.
+    pub standing: Standing,
+    /// Changes with the leader's view of the cluster.
+    pub view: u32,
+}
+
+/// Asks a node what it offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetCatalog {}
+
+/// What a node offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    /// Of what follows.
+    #[serde(with = "serde_bytes")]
+    pub digest: [u8; 8],
+    /// Capabilities.
+    pub capabilities: Vec<String>,
+    /// Actions.
+    pub actions: Vec<String>,
+}
+
+/// One task for a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The task.
+    pub task: TaskId,
+    /// Of the assignment.
+    pub fence: u64,
+    /// From 1.
+    pub attempt: u32,
+    /// `plugin/action`.
+    pub action: String,
+    /// Time limit of the attempt, milliseconds; 0: the worker's own.
+    pub timeout_ms: u32,
+    /// Media type; empty for JSON.
+    pub content_type: String,
+    /// The input.
+    #[serde(with = "serde_bytes")]
+    pub input: Vec<u8>,
+}
+
+/// From the leader to a worker: run these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assign {
+    /// The tasks.
+    pub jobs: Vec<Job>,
+}
+
+/// Answer to [`Assign`]: what is not named is acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// Tasks that the worker does not take.
+    pub refused: Vec<TaskId>,
+}
+
+/// What one attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// The task.
+    pub task: TaskId,
+    /// Of the assignment.
+    pub fence: u64,
+    /// Time in the sandbox, microseconds.
+    pub run_us: u64,
+    /// Media type of the output; empty for JSON.
+    pub content_type: String,
+    /// The output; empty when it failed.
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+    /// Why there is none.
+    pub failure: Option<Failure>,
+}
+
+/// From a worker to the node that assigned: outcomes. Repeated until answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// The outcomes.
+    pub ran: Vec<Ran>,
+}
+
+/// Answer to [`Outcomes`], after the commit: the worker may forget them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {}
+
+/// How far a task is; may be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The task.
+    pub task: TaskId,
+    /// Of the assignment.
+    pub fence: u64,
+    /// Units done.
+    pub done: u64,
+    /// Of how many, where known.
+    pub total: Option<u64>,
+    /// For people.
+    pub note: String,
+}
+
+/// Answer to [`Progress`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {}
+
+/// A task on its way to the leader: from a submitter's node, from an outbox, or from a cluster that gave way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Minted where it was submitted.
+    pub task: TaskId,
+    /// There.
+    pub origin: NodeId,
+    /// Attempts that another cluster has begun.
+    pub attempts: u32,
+    /// What to run.
+    pub action: String,
+    /// Capabilities.
+    pub required: Vec<String>,
+    /// Lower is more urgent.
+    pub priority: u8,
+    /// Time limit of an attempt, milliseconds.
+    pub timeout_ms: Option<u32>,
+    /// Media type; empty for JSON.
+    pub content_type: String,
+    /// The input.
+    #[serde(with = "serde_bytes")]
+    pub input: Vec<u8>,
+}
+
+/// Accept these, all or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submit {
+    /// The tasks.
+    pub tasks: Vec<Sent>,
+    /// They were accepted already, by a cluster that gave way: an action unknown here is no reason to refuse them.
+    pub imported: bool,
+}
+
+/// Answer to [`Submit`]: accepted durably. One word of [`crate::Status`] for each task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// In order.
+    pub statuses: Vec<u8>,
+}
+
+/// A question whose answer is made for people and programs, not for the protocol: MessagePack of the node's own types.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// One task, as the asked node or, unless `here`, its cluster knows it. `wait_ms`: until it has ended.
+    Task {
+        /// Which.
+        task: TaskId,
+        /// Do not ask further.
+        here: bool,
+        /// At most this long.
+        wait_ms: u32,
+    },
+    /// Tasks, newest first.
+    List {
+        /// A status's word.
+        status: Option<String>,
+        /// At most.
+        limit: u32,
+    },
+    /// Rows of the ledger, newest first.
+    Ledger {
+        /// An event's word.
+        event: Option<String>,
+        /// About that task.
+        task: Option<TaskId>,
+        /// Rows to pass over.
+        offset: u64,
+        /// At most.
+        limit: u32,
+    },
+    /// Verify the ledger.
+    Verify,
+    /// The cluster as the leader sees it.
+    View,
+}
+
+/// Answer to [`Ask`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// MessagePack; nothing if there is no such thing.
+    #[serde(with = "serde_bytes")]
+    pub body: Option<Vec<u8>>,
+}
+
+/// Answer to anything that is not granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why.
+    pub why: Refusal,
+    /// For people.
+    pub detail: String,
+    /// Where the refusing node stands, if the caller may know.
+    pub standing: Option<Standing>,
+}
+
+/// Why something was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// Say [`Hello`] and prove first.
+    NotAdmitted,
+    /// Another cluster name.
+    OtherCluster,
+    /// The proof of the cluster key is wrong or missing.
+    BadProof,
+    /// Ask the leader named in `standing`.
+    NotLeader,
+    /// The queue is full.
+    QueueFull,
+    /// What was asked makes no sense: an unknown action, a bad value.
+    Invalid,
+    /// Not a message that this node understands.
+    Malformed,
+    /// Something failed inside.
+    Internal,
+}
+
+/// A node as the leader sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Its id.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Whether it answers.
+    pub online: bool,
+    /// Whether it leads.
+    pub leads: bool,
+    /// Capabilities.
+    pub capabilities: Vec<String>,
+    /// Actions.
+    pub actions: Vec<String>,
+    /// Tasks at once.
+    pub slots: u16,
+    /// Tasks held.
+    pub running: u16,
+    /// CPU, percent.
+    pub cpu: u8,
+    /// Memory, percent.
+    pub memory: u8,
+    /// Since it was last heard.
+    pub silent_ms: Millis,
+    /// Hops from the leader.
+    pub hops: Option<u8>,
+    /// Round trip from the leader.
+    pub rtt_ms: Option<u32>,
+}
+
+/// The cluster as its leader sees it: the body of an [`Answer`] to [`Ask::View`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// The leader's standing.
+    pub standing: Standing,
+    /// Elections under this log.
+    pub term: u64,
+    /// Whether anybody may join.
+    pub open: bool,
+    /// Every node that was ever admitted and not forgotten.
+    pub nodes: Vec<NodeView>,
+}
+
+/// Checks bounds that the types cannot express.
+///
+/// # Errors
+/// Too many items.
+pub fn check(request: &Request) -> Result<(), WireError> {
+    let items = match request {
+        Request::Assign(assign) => assign.jobs.len(),
+        Request::Outcomes(outcomes) => outcomes.ran.len(),
+        Request::Submit(submit) => submit.tasks.len(),
+        _ => 0,
+    };
+    if items > MAX_ITEMS { Err(WireError::TooMany(items)) } else { Ok(()) }
+}
+
+/// A content type as it travels.
+pub fn pack_type(content_type: &str) -> String {
+    if content_type == COMMON_TYPE { String::new() } else { content_type.to_owned() }
+}
+
+/// A content type as it arrived.
+pub fn unpack_type(content_type: String) -> String {
+    if content_type.is_empty() { COMMON_TYPE.to_owned() } else { content_type }
+}
+
+impl Sent {
+    /// From the domain.
+    pub fn new(task: TaskId, origin: NodeId, attempts: u32, spec: TaskSpec) -> Sent {
+        Sent {
+            task,
+            origin,
+            attempts,
+            action: spec.action,
+            required: spec.required,
+            priority: spec.priority,
+            timeout_ms: spec.timeout_ms,
+            content_type: pack_type(&spec.input.content_type),
+            input: spec.input.body,
+        }
+    }
+
+    /// Into the domain.
+    pub fn spec(self) -> TaskSpec {
+        TaskSpec {
+            action: self.action,
+            required: self.required,
+            priority: self.priority,
+            timeout_ms: self.timeout_ms,
+            input: Content { content_type: unpack_type(self.content_type), body: self.input },
+        }
+    }
+}
+
+impl Ran {
+    /// From the domain.
+    pub fn new(task: TaskId, fence: u64, run_us: u64, outcome: Outcome) -> Ran {
+        let (content_type, body, failure) = match outcome {
+            Outcome::Completed(output) => (pack_type(&output.content_type), output.body, None),
+            Outcome::Failed(failure) => (String::new(), Vec::new(), Some(failure)),
+        };
+        Ran { task, fence, run_us, content_type, body, failure }
+    }
+
+    /// Into the domain.
+    pub fn outcome(self) -> Outcome {
+        match self.failure {
+            Some(failure) => Outcome::Failed(failure),
+            None => Outcome::Completed(Content { content_type: unpack_type(self.content_type), body: self.body }),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

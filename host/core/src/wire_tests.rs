@@ -1,0 +1,139 @@
+//! Sizes that docs/protocol.md states, and that nonsense is refused.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TASK: TaskId = TaskId([7; 16]);
+const NODE: NodeId = NodeId([9; 16]);
+
+fn standing() -> Standing {
+    Standing { cluster: ClusterId([1; 16]), leader: NODE }
+}
+
+fn hello() -> Hello {
+    Hello {
+        tag: [1; 8],
+        standing: standing(),
+        name: "alpha".into(),
+        incarnation: u32::MAX,
+        protected: true,
+        nonce: [2; 16],
+    }
+}
+
+fn job(bytes: usize) -> Job {
+    Job {
+        task: TASK,
+        fence: 100_000,
+        attempt: 1,
+        action: "basics/echo".into(),
+        timeout_ms: 60_000,
+        content_type: String::new(),
+        input: vec![1; bytes],
+    }
+}
+
+/// Each message as docs/protocol.md names it.
+fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let ran = Ran::new(
+        TASK,
+        100_000,
+        70_000,
+        Outcome::Completed(Content { content_type: "application/json".into(), body: vec![1; 100] }),
+    );
+    let report = Report {
+        standing: standing(),
+        incarnation: u32::MAX,
+        digest: [3; 8],
+        slots: 2,
+        running: 1,
+        cpu: 12,
+        memory: 34,
+        rtt_ms: 4_000,
+        leaving: false,
+    };
+    let spec = TaskSpec {
+        action: "basics/echo".into(),
+        required: vec![],
+        priority: 10,
+        timeout_ms: None,
+        input: Content { content_type: "application/json".into(), body: vec![1; 100] },
+    };
+    vec![
+        ("Hello", hello().encode()),
+        ("Welcome, open", Welcome { hello: hello(), proof: None }.encode()),
+        ("Welcome, with proof", Welcome { hello: hello(), proof: Some(vec![4; 32]) }.encode()),
+        ("Prove", Prove { proof: vec![4; 32] }.encode()),
+        ("Admitted", Admitted { standing: standing() }.encode()),
+        ("Report", report.encode()),
+        ("Reported", Reported { standing: standing(), view: 3 }.encode()),
+        ("GetCatalog", GetCatalog {}.encode()),
+        ("Assign, one task of 100 B", Assign { jobs: vec![job(100)] }.encode()),
+        ("Assigned", Assigned { refused: vec![] }.encode()),
+        ("Outcomes, one of 100 B", Outcomes { ran: vec![ran] }.encode()),
+        ("Taken", Taken {}.encode()),
+        ("Progress", Progress { task: TASK, fence: 100_000, done: 1, total: Some(9), note: "decode".into() }.encode()),
+        ("Noted", Noted {}.encode()),
+        ("Submit, one task of 100 B", Submit { tasks: vec![Sent::new(TASK, NODE, 0, spec)], imported: false }.encode()),
+        ("Submitted", Submitted { statuses: vec![2] }.encode()),
+        ("Ask for a task", Ask::Task { task: TASK, here: false, wait_ms: 0 }.encode()),
+    ]
+}
+
+#[test]
+fn every_message_has_the_size_that_the_protocol_states() {
+    let protocol = include_str!("../../../docs/protocol.md");
+    let rows = samples().into_iter().map(|(name, bytes)| format!("| {name} | {} |", bytes.len()));
+    let missing: Vec<String> = rows.filter(|row| !protocol.contains(row)).collect();
+    assert!(missing.is_empty(), "docs/protocol.md lacks these rows:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn the_messages_of_a_short_task_fit_one_packet_on_a_slow_link() {
+    for (name, bytes) in samples() {
+        assert!(bytes.len() <= 300, "{name}: {} B", bytes.len());
+    }
+}
+
+#[test]
+fn a_request_survives_the_wire() {
+    let assign = Assign { jobs: vec![job(5), job(0)] };
+    assert_eq!(Request::decode(&assign.encode()), Ok(Request::Assign(assign)));
+    let ask = Ask::Task { task: TASK, here: true, wait_ms: 7 };
+    assert_eq!(Request::decode(&ask.encode()), Ok(Request::Ask(ask)));
+    assert_eq!(unpack_type(pack_type("application/json")), "application/json");
+}
+
+#[test]
+fn another_version_or_kind_is_named() {
+    let mut bytes = GetCatalog {}.encode();
+    bytes[0] = 9;
+    assert_eq!(Request::decode(&bytes), Err(WireError::Version(9)));
+    assert_eq!(Request::decode(&[VERSION, 200]), Err(WireError::Kind(200)));
+    assert_eq!(Request::decode(&[]), Err(WireError::Short));
+    assert_eq!(Taken::decode(&Noted {}.encode()), Err(WireError::Kind(14)));
+    let mut long = GetCatalog {}.encode();
+    long.push(0);
+    assert!(matches!(Request::decode(&long), Err(WireError::Parse(_))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn random_bytes_are_refused_or_understood_but_never_fatal(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Request::decode(&bytes);
+        let _ = Answer::decode(&bytes);
+    }
+
+    #[test]
+    fn changed_and_truncated_messages_are_never_fatal(which in 0usize..17, at in any::<prop::sample::Index>(), value in any::<u8>(), keep in any::<prop::sample::Index>()) {
+        let mut bytes = samples().swap_remove(which).1;
+        let position = at.index(bytes.len());
+        bytes[position] = value;
+        let _ = Request::decode(&bytes);
+        bytes.truncate(keep.index(bytes.len() + 1));
+        let _ = Request::decode(&bytes);
+    }
+}

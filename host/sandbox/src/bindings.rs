@@ -1,0 +1,18 @@
+//! The Rust side of `wit/`, generated. Nothing else names a WIT type by hand.
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "akita:plugin/plugin",
+    imports: { default: trappable },
+    exports: { default: async },
+});
+
+pub(crate) use self::akita::plugin::{log, task, types};
+pub(crate) use self::{Plugin as Guest, PluginPre as GuestPre};
+
+/// The package that this host speaks.
+pub(crate) const PACKAGE: &str = "akita:plugin";
+/// Its version.
+pub(crate) const VERSION: &str = "0.1.0";
+/// The interface that a plugin exports.
+pub(crate) const ACTIONS: &str = "akita:plugin/actions";

@@ -1,0 +1,253 @@
+//! Compiled code on disk, so that a plugin is compiled once. Loading compiled code means trusting it, so the folder is
+//! the host's own: made with mode 0700, refused when others could write to it, never shared, never the plugin folder.
+//! An entry that is not what was written is ignored and made again.
+
+use std::fs::{self, DirBuilder, File};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::info::PluginInfo;
+
+/// Entries that are kept: a folder of plugins and their last few versions.
+const MAX_ENTRIES: usize = 256;
+/// The layout of an entry; raised when it changes.
+const LAYOUT: u32 = 1;
+/// Compiled code.
+const CODE: &str = "code";
+/// What belongs to it.
+const NOTE: &str = "note";
+/// Being written.
+const NEW: &str = "new";
+/// Nobody writes one file for this long.
+const STALE: Duration = Duration::from_secs(3600);
+
+/// Why the cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The folder cannot be made or read.
+    #[error("cannot use the folder for compiled plugins {}: {source}", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else could put code there.
+    #[error(
+        "the folder for compiled plugins {} {reason}: others could make this node run their code. Remove it, or give \
+         this user sole access (chmod 700)", path.display()
+    )]
+    Unsafe {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// A folder of compiled code.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    dir: PathBuf,
+    engine_key: String,
+}
+
+/// What is kept beside the code.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    layout: u32,
+    code_hash: [u8; 32],
+    info: PluginInfo,
+}
+
+impl Cache {
+    /// Opens the folder, makes it if there is none.
+    pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<Cache, CacheError> {
+        let failed = |source| CacheError::Io { path: dir.to_owned(), source };
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(dir).map_err(failed)?;
+        let found = fs::symlink_metadata(dir).map_err(failed)?;
+        if !found.is_dir() {
+            return Err(CacheError::Unsafe { path: dir.to_owned(), reason: "is not a folder" });
+        }
+        if let Err(reason) = owned(&found) {
+            return Err(CacheError::Unsafe { path: dir.to_owned(), reason });
+        }
+        let mut hasher = StableHasher(blake3::Hasher::new());
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let engine_key = hasher.0.finalize().to_hex()[..16].to_owned();
+        Ok(Cache { dir: dir.to_owned(), engine_key })
+    }
+
+    fn path(&self, hash: &blake3::Hash, kind: &str) -> PathBuf {
+        self.dir.join(format!("{}-{}.{kind}", hash.to_hex(), self.engine_key))
+    }
+
+    /// The compiled component of that content, if it is here and whole.
+    pub(crate) fn load(&self, engine: &Engine, hash: &blake3::Hash) -> Option<(Component, PluginInfo)> {
+        let note = match self.read_note(hash) {
+            Ok(note) => note,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::warn!(plugin = %hash.to_hex(), "compiled code is not used: {error}");
+                }
+                return None;
+            }
+        };
+        match self.load_code(engine, hash, &note.code_hash) {
+            Ok(component) => Some((component, note.info)),
+            Err(error) => {
+                tracing::warn!(plugin = %hash.to_hex(), "compiled code is not used: {error:#}");
+                None
+            }
+        }
+    }
+
+    fn read_note(&self, hash: &blake3::Hash) -> io::Result<Note> {
+        let broken = |what| io::Error::new(io::ErrorKind::InvalidData, what);
+        let path = self.path(hash, NOTE);
+        check_file(&path)?;
+        let bytes = fs::read(path)?;
+        let (sum, body) = bytes.split_first_chunk::<32>().ok_or_else(|| broken("its note is too short"))?;
+        if blake3::hash(body) != *sum {
+            return Err(broken("its note was changed"));
+        }
+        let note: Note = rmp_serde::from_slice(body).map_err(|_| broken("its note is of another version"))?;
+        if note.layout != LAYOUT {
+            return Err(broken("its note is of another version"));
+        }
+        Ok(note)
+    }
+
+    fn load_code(&self, engine: &Engine, hash: &blake3::Hash, code_hash: &[u8; 32]) -> wasmtime::Result<Component> {
+        let path = self.path(hash, CODE);
+        check_file(&path)?;
+        let mut hasher = blake3::Hasher::new();
+        io::copy(&mut File::open(&path)?, &mut hasher)?;
+        if hasher.finalize() != *code_hash {
+            return Err(wasmtime::Error::msg("it was changed"));
+        }
+        load_compiled(engine, &path)
+    }
+
+    /// Keeps a compiled component. Failing to is no reason not to run it.
+    pub(crate) fn store(&self, hash: &blake3::Hash, component: &Component, info: &PluginInfo) {
+        if let Err(error) = self.try_store(hash, component, info) {
+            tracing::warn!(folder = %self.dir.display(), "cannot keep compiled code, so the next start compiles again: {error:#}");
+        }
+        if let Err(error) = self.prune() {
+            tracing::debug!(folder = %self.dir.display(), "cannot tidy compiled code: {error}");
+        }
+    }
+
+    fn try_store(&self, hash: &blake3::Hash, component: &Component, info: &PluginInfo) -> wasmtime::Result<()> {
+        let code = component.serialize()?;
+        let note = Note { layout: LAYOUT, code_hash: *blake3::hash(&code).as_bytes(), info: info.clone() };
+        let note = rmp_serde::to_vec(&note)?;
+        let mut signed = blake3::hash(&note).as_bytes().to_vec();
+        signed.extend_from_slice(&note);
+        // The note last: it is what makes the code count.
+        self.write(&self.path(hash, CODE), &code)?;
+        self.write(&self.path(hash, NOTE), &signed)?;
+        Ok(())
+    }
+
+    /// Whole or not at all, also for another node that uses the same folder.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary =
+            self.dir.join(format!("{}.{}.{NEW}", path.file_name().unwrap_or_default().display(), std::process::id()));
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(&temporary).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
+            fs::remove_file(&temporary).ok();
+        })
+    }
+
+    /// Removes the oldest entries over the limit, and what a crash left half-written.
+    fn prune(&self) -> io::Result<()> {
+        let mut notes = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let modified = fs::metadata(&path)?.modified()?;
+            match path.extension().and_then(|kind| kind.to_str()) {
+                Some(NOTE) => notes.push((modified, path)),
+                Some(NEW) if modified.elapsed().is_ok_and(|age| age > STALE) => fs::remove_file(&path)?,
+                _ => {}
+            }
+        }
+        notes.sort();
+        let over = notes.len().saturating_sub(MAX_ENTRIES);
+        for (_, note) in notes.into_iter().take(over) {
+            fs::remove_file(&note)?;
+            fs::remove_file(note.with_extension(CODE))?;
+        }
+        Ok(())
+    }
+}
+
+/// The one place where compiled code is trusted.
+#[expect(
+    unsafe_code,
+    reason = "compiled code cannot be checked; this file is the host's own, its hash was just compared"
+)]
+fn load_compiled(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: `path` lies in a folder that only this user can write to (`Cache::open`), the file is this user's own
+    // and not writable by others (`check_file`), and its bytes hash to what `store` noted when this host compiled it.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+fn check_file(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a plain file"));
+    }
+    owned(&found).map_err(|reason| io::Error::new(io::ErrorKind::PermissionDenied, format!("it {reason}")))
+}
+
+/// Whether only this user can have written it.
+#[cfg(unix)]
+fn owned(found: &fs::Metadata) -> Result<(), &'static str> {
+    use std::os::unix::fs::MetadataExt;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err("belongs to another user");
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err("can be written to by others");
+    }
+    Ok(())
+}
+
+/// Elsewhere the user's profile is private by the system's default.
+#[cfg(not(unix))]
+fn owned(_found: &fs::Metadata) -> Result<(), &'static str> {
+    Ok(())
+}
+
+/// The standard hasher may change with Rust; a key on disk must not.
+struct StableHasher(blake3::Hasher);
+
+impl Hasher for StableHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let hash = self.0.finalize();
+        u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+    }
+}

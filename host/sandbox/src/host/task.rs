@@ -1,0 +1,36 @@
+//! `akita:plugin/task`: a guest's view of its own attempt.
+
+use std::time::Instant;
+
+use crate::bindings::{task, types};
+use crate::store::RunState;
+
+impl types::Host for RunState {}
+
+impl task::Host for RunState {
+    fn id(&mut self) -> wasmtime::Result<String> {
+        Ok(self.attempt.task_id.clone())
+    }
+
+    fn attempt(&mut self) -> wasmtime::Result<u32> {
+        Ok(self.attempt.number)
+    }
+
+    fn remaining_ms(&mut self) -> wasmtime::Result<u64> {
+        let left = self.attempt.deadline.saturating_duration_since(Instant::now());
+        Ok(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn is_cancelled(&mut self) -> wasmtime::Result<bool> {
+        Ok(self.attempt.cancel.is_cancelled())
+    }
+
+    fn progress(&mut self, done: u64, total: Option<u64>, note: String) -> wasmtime::Result<()> {
+        self.events.progress(done, total, note);
+        Ok(())
+    }
+
+    fn emit(&mut self, chunk: Vec<u8>) -> wasmtime::Result<Result<(), String>> {
+        Ok(self.events.emit(chunk))
+    }
+}

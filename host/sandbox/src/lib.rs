@@ -1,0 +1,225 @@
+//! Runs WebAssembly components under limits. This crate owns the engine, the compiled code, the guests' threads and
+//! what a guest may call. It takes a component, bytes and limits and gives an outcome; it knows no cluster, no queue and
+//! no network, and nothing that a guest does can hang, starve or crash its caller.
+
+mod bindings;
+mod cache;
+mod catalog;
+mod config;
+mod describe;
+mod engine;
+mod events;
+mod explain;
+mod host;
+mod info;
+mod inspect;
+mod limits;
+mod load;
+mod outcome;
+mod plugin;
+mod run;
+mod store;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::Linker;
+
+pub use crate::cache::CacheError;
+pub use crate::catalog::{Catalog, CatalogError, LoadStep, ResolveError};
+pub use crate::config::SandboxConfig;
+pub use crate::engine::Allocator;
+pub use crate::events::{JobEvent, LogLevel};
+pub use crate::info::{ActionInfo, PluginInfo};
+pub use crate::limits::Limits;
+pub use crate::load::LoadError;
+pub use crate::outcome::{Content, Failure, FailureKind, Outcome};
+pub use crate::plugin::Plugin;
+pub use crate::run::Job;
+
+use crate::cache::Cache;
+use crate::engine::Ticker;
+use crate::limits::Budget;
+use crate::run::Surroundings;
+use crate::store::RunState;
+
+/// Turns of a guest thread between two looks at timers and at work from elsewhere. A guest that computes takes a turn
+/// of 5 ms, so that a waiting guest's time limit is seen within 10 ms while all threads are busy; a short run is one
+/// turn, so that looking costs it little.
+const TURNS_BETWEEN_LOOKS: u32 = 2;
+
+/// Why a sandbox cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The configuration asks for nothing.
+    #[error("a sandbox needs at least one slot and one thread")]
+    NoSlots,
+    /// The WebAssembly engine does not start.
+    #[error("the WebAssembly engine cannot start on this machine: {0}")]
+    Engine(String),
+    /// The guests' threads do not start.
+    #[error("cannot start the threads of the guests: {0}")]
+    Threads(#[from] std::io::Error),
+    /// The folder of compiled code is not safe.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// Runs plugins. Cheap to clone; the last clone that is dropped ends it.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: SandboxConfig,
+    pub(crate) around: Surroundings,
+    pub(crate) linker: Linker<RunState>,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) handle: Handle,
+    pub(crate) ticker: Ticker,
+    pub(crate) compiling: Mutex<()>,
+    allocator: Allocator,
+    slots: Arc<Semaphore>,
+    runtime: Mutex<Option<Runtime>>,
+}
+
+impl Sandbox {
+    /// Starts the engine and its threads. Takes a few milliseconds and touches no memory of the pool.
+    ///
+    /// # Errors
+    /// When the configuration is empty, no allocator fits, threads do not start, or others can write to the cache
+    /// folder. A cache folder that cannot be used at all is done without.
+    pub fn new(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
+        if config.slots == 0 || config.guest_threads == 0 {
+            return Err(SandboxError::NoSlots);
+        }
+        let broken = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
+        let (engine, allocator) = engine::build(config.allocator, config.slots).map_err(broken)?;
+        let linker = load::linker(&engine).map_err(broken)?;
+        let cache = match Cache::open(&config.cache_dir, &engine) {
+            Ok(cache) => Some(cache),
+            Err(error @ CacheError::Io { .. }) => {
+                tracing::warn!("{error}; plugins are compiled at each start");
+                None
+            }
+            Err(error @ CacheError::Unsafe { .. }) => return Err(error.into()),
+        };
+        let ticker = Ticker::start(&engine)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(config.guest_threads)
+            .max_blocking_threads(1)
+            .thread_name("akita-guest")
+            .event_interval(TURNS_BETWEEN_LOOKS)
+            .global_queue_interval(TURNS_BETWEEN_LOOKS)
+            .enable_all()
+            .build()?;
+        let budget = Budget::new(config.memory_budget_bytes);
+        Ok(Sandbox(Arc::new(Inner {
+            around: Surroundings { engine, budget, shutdown: CancellationToken::new() },
+            linker,
+            cache,
+            handle: runtime.handle().clone(),
+            ticker,
+            compiling: Mutex::new(()),
+            allocator,
+            slots: Arc::new(Semaphore::new(config.slots.min(Semaphore::MAX_PERMITS))),
+            runtime: Mutex::new(Some(runtime)),
+            config,
+        })))
+    }
+
+    /// Where guests' memory comes from on this machine.
+    #[must_use]
+    pub fn allocator(&self) -> Allocator {
+        self.0.allocator
+    }
+
+    /// Runs that can go on at once.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.0.config.slots
+    }
+
+    /// Loads a plugin from a file. Blocks, for seconds if it has to compile.
+    ///
+    /// # Errors
+    /// Why the file is no plugin for this node, with the next step.
+    pub fn load_file(&self, path: &Path) -> Result<Arc<Plugin>, LoadError> {
+        load::load(&self.0, &load::read(path)?)
+    }
+
+    /// Loads a plugin from a component's bytes. Blocks, for seconds if it has to compile.
+    ///
+    /// # Errors
+    /// Why the bytes are no plugin for this node, with the next step.
+    pub fn load_bytes(&self, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError> {
+        load::load(&self.0, bytes)
+    }
+
+    /// Runs one job. Waits for a free slot, which does not count as the job's time; a cancelled job stops waiting. The
+    /// guest runs on threads of its own, so this never keeps the caller's runtime busy. Dropping the future stops the
+    /// guest.
+    ///
+    /// # Errors
+    /// The [`Failure`], whatever went wrong: the guest's own answer, a limit, a trap, a cancellation.
+    pub async fn run(&self, plugin: Arc<Plugin>, job: Job) -> Outcome {
+        if plugin.info().action(&job.action).is_none() {
+            return Err(unknown(&plugin, &job.action));
+        }
+        let cancelled = || Failure::new(FailureKind::Cancelled, "the task was cancelled before it started");
+        let closed = || Failure::new(FailureKind::Internal, "the node is shutting down");
+        let slot = tokio::select! {
+            biased;
+            () = job.cancel.cancelled() => return Err(cancelled()),
+            slot = self.0.slots.clone().acquire_owned() => slot.map_err(|_| closed())?,
+        };
+        let (around, ticking) = (self.0.around.clone(), self.0.ticker.hold());
+        let guest = plugin.guest.clone();
+        let running = self.0.handle.spawn(async move {
+            let ended = run::execute(around, guest, job).await;
+            drop((ticking, slot));
+            ended.events.finish().await;
+            ended.outcome
+        });
+        match AbortOnDropHandle::new(running).await {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_panic() => {
+                tracing::error!(plugin = plugin.name(), "the host's side of a run panicked: {error}");
+                Err(Failure::new(FailureKind::Internal, "the host failed while it ran the plugin: see its log"))
+            }
+            Err(_) => Err(closed()),
+        }
+    }
+
+    /// Stops what runs and refuses what comes. Returns at once; may be called twice.
+    pub fn shutdown(&self) {
+        self.0.shutdown();
+    }
+}
+
+impl Inner {
+    fn shutdown(&self) {
+        self.slots.close();
+        self.around.shutdown.cancel();
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
+            // Not waited for: this may be called from a runtime, which must not block.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+fn unknown(plugin: &Plugin, action: &str) -> Failure {
+    let known: Vec<_> = plugin.info().actions.iter().map(|action| action.name.as_str()).collect();
+    let message = format!("the plugin `{}` has no action `{action}`; it has {}", plugin.name(), known.join(", "));
+    Failure::new(FailureKind::UnknownAction, message)
+}

@@ -1,0 +1,106 @@
+//! One run: a fresh instance, the call, the reason if it ended early. It never waits for a slot (see `lib`) and keeps
+//! nothing of a run.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Engine, Store};
+
+use crate::bindings::{GuestPre, types};
+use crate::events::{Events, JobEvent};
+use crate::explain::{accept, explain, refusal};
+use crate::limits::{Budget, Limits, Meter};
+use crate::outcome::Outcome;
+use crate::store::{Attempt, RunState, new_store};
+
+/// One run to be made.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The task's id, shown to the guest; the same for each attempt.
+    pub task_id: String,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// The action's name within the plugin.
+    pub action: String,
+    /// The input's media type.
+    pub content_type: String,
+    /// The input.
+    pub input: Vec<u8>,
+    /// For what a later guest may understand.
+    pub annotations: Vec<(String, String)>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Shown to the guest at once; stops it 200 ms later.
+    pub cancel: CancellationToken,
+    /// Where log, progress and partial output go. Bounded by the caller; a reader that is slow loses log lines, which
+    /// are counted, and gets progress and output in fewer, larger pieces.
+    pub events: Option<mpsc::Sender<JobEvent>>,
+}
+
+impl Job {
+    /// A first attempt with default limits, no events and nobody to cancel it.
+    #[must_use]
+    pub fn new(action: impl Into<String>, content_type: impl Into<String>, input: Vec<u8>) -> Job {
+        Job {
+            task_id: String::new(),
+            attempt: 1,
+            action: action.into(),
+            content_type: content_type.into(),
+            input,
+            annotations: Vec::new(),
+            limits: Limits::default(),
+            cancel: CancellationToken::new(),
+            events: None,
+        }
+    }
+}
+
+/// What a run needs of its sandbox.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) engine: Engine,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// A run that came to an end, and what is still to be told of it.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) events: Events,
+}
+
+/// Runs one job in a fresh instance.
+pub(crate) async fn execute(around: Surroundings, guest: GuestPre<RunState>, job: Job) -> Ended {
+    let Job { task_id, attempt, action, content_type, input, annotations, limits, cancel, events } = job;
+    let request = types::Request { action, input: types::Content { content_type, body: input }, annotations };
+    let events = Events::new(events, &limits);
+    let attempt = Attempt::start(task_id, attempt, limits.timeout, cancel, around.shutdown);
+    let meter = Meter::new(limits.memory_bytes, around.budget);
+    let mut store = new_store(&around.engine, &limits, meter, events.clone(), attempt);
+    let called = guarded(&mut store, async |store| {
+        let guest = guest.instantiate_async(&mut *store).await?;
+        guest.akita_plugin_actions().call_run(store, &request).await
+    })
+    .await;
+    let outcome = match called {
+        Ok(Ok(content)) => accept(content, &limits),
+        Ok(Err(error)) => Err(refusal(error, &request.action)),
+        Err(error) => Err(explain(&error, store.data(), &limits)),
+    };
+    Ended { outcome, events }
+}
+
+/// Ends the call when its time is over. A guest that computes is ended by the epoch, one that waits in a host call or
+/// sleeps by the timer here: neither is enough alone.
+pub(crate) async fn guarded<T>(
+    store: &mut Store<RunState>,
+    call: impl AsyncFnOnce(&mut Store<RunState>) -> wasmtime::Result<T>,
+) -> wasmtime::Result<T> {
+    let over = store.data().attempt.over();
+    tokio::select! {
+        biased;
+        result = call(store) => result,
+        stop = over => Err(stop.into()),
+    }
+}

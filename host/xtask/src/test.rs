@@ -1,0 +1,163 @@
+//! `cargo xtask test`: everything that has to hold before a change lands, in the order that finds mistakes soonest. It
+//! goes on after a failure, so that one run tells all that is wrong.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::paths::Paths;
+use crate::step::{Step, command, say, seconds, succeeds};
+use crate::toolchain::current_cargo;
+use crate::{plugins, python, setup};
+
+/// Tells the tests where the components are.
+const PLUGINS_VARIABLE: &str = "AKITA_PLUGINS_DIR";
+
+/// What became of a step.
+enum Outcome {
+    Passed,
+    Skipped(&'static str),
+    Failed,
+}
+
+struct Report {
+    name: &'static str,
+    outcome: Outcome,
+    took: Duration,
+}
+
+/// Sets up, builds the plugins, checks style, lints and licences, runs every test.
+pub fn run(paths: &Paths) -> Result<()> {
+    let mut reports = Vec::new();
+    let ready = measured(&mut reports, "setup", || setup::run(paths))
+        && measured(&mut reports, "plugins", || plugins::run(paths, &plugins::Args::default()));
+    if ready {
+        for (name, check) in CHECKS {
+            measured(&mut reports, name, || check(paths));
+        }
+        licences(paths, &mut reports);
+    }
+    summary(&reports)
+}
+
+type Check = fn(&Paths) -> Result<()>;
+
+const CHECKS: [(&str, Check); 6] = [
+    ("format", format_check),
+    ("plugins: lints", |paths| lint(paths, true)),
+    ("plugins: tests", plugin_tests),
+    ("host: lints", |paths| lint(paths, false)),
+    ("host: documentation", documentation),
+    ("host: tests", host_tests),
+];
+
+fn measured(reports: &mut Vec<Report>, name: &'static str, work: impl FnOnce() -> Result<()>) -> bool {
+    let started = Instant::now();
+    let result = work();
+    if let Err(error) = &result {
+        eprintln!("error: {error:#}");
+    }
+    let passed = result.is_ok();
+    let outcome = if passed { Outcome::Passed } else { Outcome::Failed };
+    reports.push(Report { name, outcome, took: started.elapsed() });
+    passed
+}
+
+fn cargo_in(paths: &Paths, guests: bool) -> Command {
+    let mut cargo = current_cargo();
+    cargo.current_dir(if guests { &paths.plugins } else { &paths.root });
+    cargo
+}
+
+fn format_check(paths: &Paths) -> Result<()> {
+    for guests in [false, true] {
+        let mut check = cargo_in(paths, guests);
+        check.args(["fmt", "--all", "--check"]);
+        let place = if guests { "plugins/" } else { "the host" };
+        Step::new(format!("check the format of {place}"), "cargo fmt --all, in that folder").quiet(check)?;
+    }
+    Ok(())
+}
+
+fn lint(paths: &Paths, guests: bool) -> Result<()> {
+    let mut clippy = cargo_in(paths, guests);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+    let place = if guests { "plugins/" } else { "the host" };
+    Step::new(format!("lint {place}"), "mend what is named above").quiet(clippy)
+}
+
+fn documentation(paths: &Paths) -> Result<()> {
+    let mut doc = cargo_in(paths, false);
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
+    Step::new("build the documentation", "mend what is named above").quiet(doc)
+}
+
+/// Natively: what a plugin computes does not depend on where it is compiled for.
+fn plugin_tests(paths: &Paths) -> Result<()> {
+    let mut test = cargo_in(paths, true);
+    test.args(["test", "--workspace", "--locked"]);
+    Step::new("test the plugins", "run `cargo test` in plugins/").shown(test)
+}
+
+fn host_tests(paths: &Paths) -> Result<()> {
+    let mut test = cargo_in(paths, false);
+    test.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    test.env(PLUGINS_VARIABLE, &paths.plugins).env(python::VARIABLE, python::interpreter(paths));
+    Step::new("test the host", "the failed tests are named above").shown(test)
+}
+
+/// Offline where the advisory database is already here; never the reason why a machine without `cargo-deny` fails.
+fn licences(paths: &Paths, reports: &mut Vec<Report>) {
+    const NAME: &str = "licences and advisories";
+    if !succeeds(command("cargo", ["deny", "--version"])) {
+        let took = Duration::ZERO;
+        reports.push(Report { name: NAME, outcome: Outcome::Skipped("cargo-deny is not installed"), took });
+        return;
+    }
+    measured(reports, NAME, || {
+        for manifest in [paths.root.join("Cargo.toml"), paths.plugins.join("Cargo.toml")] {
+            let mut deny = cargo_in(paths, false);
+            deny.args(["deny", "--offline", "--manifest-path"]).arg(&manifest);
+            deny.args(["check", "--config"])
+                .arg(paths.root.join(".cargo/deny.toml"))
+                .args(["licenses", "bans", "sources"]);
+            if has_advisories() {
+                deny.arg("advisories");
+            }
+            Step::new(format!("check {}", manifest.display()), "see .cargo/deny.toml").quiet(deny)?;
+        }
+        Ok(())
+    });
+}
+
+/// Whether the advisory database has been fetched on this machine, by `cargo deny fetch`.
+fn has_advisories() -> bool {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    home.is_some_and(|home| home.join("advisory-dbs").is_dir())
+}
+
+fn summary(reports: &[Report]) -> Result<()> {
+    eprintln!();
+    let mut failed = Vec::new();
+    for Report { name, outcome, took } in reports {
+        let word = match outcome {
+            Outcome::Passed => "passed".to_owned(),
+            Outcome::Skipped(why) => format!("skipped: {why}"),
+            Outcome::Failed => {
+                failed.push(*name);
+                "FAILED".to_owned()
+            }
+        };
+        say(&format!("{name:<24} {:>12}  {word}", seconds(*took)));
+    }
+    let whole: Duration = reports.iter().map(|report| report.took).sum();
+    say(&format!("{:<24} {:>12}", "all", seconds(whole)));
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("these steps failed: {}\nhint: their errors are above, each with what to do next", failed.join(", "))
+}
