@@ -57,8 +57,6 @@ pub(crate) struct Call {
     pub deadline: Instant,
     pub reply: Reply,
     pub stage: Stage,
-    /// Times sent or asked after.
-    pub attempts: u32,
     /// When to do the next thing; a timer of the same moment fires, others are stale.
     pub next: Instant,
     /// It was sent, so the peer may have run it.
@@ -155,7 +153,6 @@ mod tests {
             deadline: now + Duration::from_secs(1),
             reply,
             stage: Stage::Waiting,
-            attempts: 0,
             next: now,
             sent: false,
         };

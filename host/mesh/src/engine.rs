@@ -223,7 +223,10 @@ impl Engine {
         for (_, call) in self.calls.waiting {
             let _ = call.reply.send(Err(CallError::Closed));
         }
-        // The library closes every link and waits for the last frames; only then may the sockets go.
+        for link in self.links.keys() {
+            self.node.close(*link);
+        }
+        // The library waits for the last frames; only then may the sockets go.
         self.node.stop();
         self.plugged.close();
         if let Some(done) = done {
@@ -279,7 +282,6 @@ impl Engine {
     }
 
     fn happened(&mut self, happening: Happening, now: Instant) {
-        eprintln!("{:?} {:?} {:?}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap(), self.me, happening);
         match happening {
             Happening::Announced { peer, public_key, app_data, hops, interface } => {
                 self.announced(peer, public_key, app_data, hops, interface, now);

@@ -37,8 +37,9 @@ pub(crate) struct Link {
     pub heard: Instant,
     /// A frame came through at all, so the other end knows who this is.
     pub confirmed: bool,
-    /// Frames sent again since the last one came through.
+    /// Rounds of repeats since a frame last came through, and when the last one began.
     pub unanswered: u32,
+    pub repeated: Instant,
     /// Unanswered pings, and when the last one was sent.
     pub pings: u32,
     pub pinged: Instant,
@@ -62,6 +63,7 @@ impl Link {
             heard: now,
             confirmed: false,
             unanswered: 0,
+            repeated: now,
             pings: 0,
             pinged: now,
             suspect: None,

@@ -40,6 +40,13 @@ const MAX_RESOURCE: u64 = MAX_BODY as u64 + 64;
 /// The library's number for "ask the callback before taking a resource".
 const ASK_BEFORE_RESOURCES: u8 = 2;
 
+/// The driver's turns are shorter than a millisecond.
+const FLUSH: Duration = Duration::from_millis(20);
+
+/// Time between two turns of the library's clock, which passes announces on. Its default of a second would be most of
+/// the time that nodes behind a relay need to find each other.
+const TICK_MS: u64 = 250;
+
 /// A transfer of a large frame.
 pub(crate) type Transfer = ResourceTransferId;
 
@@ -98,6 +105,7 @@ impl Node {
             Start::Shared(folder) => RnsNode::connect_shared_from_config(folder.as_deref(), callbacks)?,
             Start::Folder(folder) => RnsNode::from_config(Some(&folder), callbacks)?,
         };
+        rns.set_tick_interval(TICK_MS);
         let node = Self { rns, identity, destination, known };
         node.listen(to).map_err(|_| io::Error::other("its driver stopped at once"))?;
         Ok(node)
@@ -240,8 +248,12 @@ impl Node {
         });
     }
 
-    /// Closes the links, lets their last frames out, and stops.
+    /// Lets the last frames out and stops.
     pub fn stop(self) {
+        // An answer means that everything before it was handled; the driver writes to sockets before it next waits,
+        // but not between its last event and its end.
+        let _ = self.interfaces();
+        std::thread::sleep(FLUSH);
         self.rns.shutdown();
     }
 }

@@ -7,7 +7,7 @@ const SLOW_RTT: Duration = Duration::from_secs(1);
 /// Bit rate below which every byte counts; Reticulum, too, treats interfaces below it as radios.
 const SLOW_BITRATE: u64 = 62_500;
 /// First retry on a fast link. TCP loses nothing, so this only covers a peer that was busy or a link that died.
-const FAST_RETRY: Duration = Duration::from_secs(2);
+const FAST_RETRY: Duration = Duration::from_secs(1);
 /// Time a peer may take to begin its answer before a slow link counts as lossy.
 const SLOW_ALLOWANCE: Duration = Duration::from_secs(2);
 /// Longest time between two retries.
@@ -56,23 +56,25 @@ impl Pace {
         self.free_at = self.free_at.max(now) + self.airtime(bytes);
     }
 
-    /// When to send again what was just sent for the `attempt`th time (from 1) and is not answered.
+    /// When to send again what was just sent, if it is not answered until then.
     ///
-    /// Not before it has left, its answer could have come back, and a little more.
-    pub fn retry_at(&self, attempt: u32, now: Instant) -> Instant {
+    /// Not before it has left, its answer could have come back, and a little more. Twice as long for each of the
+    /// `silent` repeats since the peer was last heard: while it is heard, what is missing was lost on the way, and
+    /// waiting longer would not help.
+    pub fn retry_at(&self, silent: u32, now: Instant) -> Instant {
         let in_the_air = self.free_at.saturating_duration_since(now);
         let round_trip = if self.slow() {
             self.rtt.mul_f64(1.5) + self.airtime(EXPECTED_ANSWER) + SLOW_ALLOWANCE
         } else {
             FAST_RETRY.max(self.rtt * 4)
         };
-        let backoff = round_trip * (1 << attempt.saturating_sub(1).min(5));
+        let backoff = round_trip * (1 << silent.min(6));
         now + in_the_air + backoff.min(MAX_RETRY.max(round_trip))
     }
 
     /// When to ask after a call that the peer has taken.
-    pub fn ask_at(&self, attempt: u32, now: Instant) -> Instant {
-        self.retry_at(attempt, now).max(now + PATIENCE)
+    pub fn ask_at(&self, silent: u32, now: Instant) -> Instant {
+        self.retry_at(silent, now).max(now + PATIENCE)
     }
 }
 
@@ -89,7 +91,7 @@ mod tests {
             pace.sent(100, now);
         }
         let in_the_air = pace.airtime(100) * 10;
-        assert!(pace.retry_at(1, now) >= now + in_the_air + Duration::from_secs(5));
+        assert!(pace.retry_at(0, now) >= now + in_the_air + Duration::from_secs(5));
     }
 
     #[test]
@@ -97,10 +99,10 @@ mod tests {
         let now = Instant::now();
         let pace = Pace::new(Duration::from_millis(1), None, now);
         assert!(!pace.slow());
-        assert_eq!(pace.retry_at(1, now), now + FAST_RETRY);
-        assert_eq!(pace.retry_at(2, now), now + FAST_RETRY * 2);
+        assert_eq!(pace.retry_at(0, now), now + FAST_RETRY);
+        assert_eq!(pace.retry_at(1, now), now + FAST_RETRY * 2);
         assert_eq!(pace.retry_at(100, now), now + MAX_RETRY);
-        assert_eq!(pace.ask_at(1, now), now + PATIENCE);
+        assert_eq!(pace.ask_at(0, now), now + PATIENCE);
     }
 
     #[test]

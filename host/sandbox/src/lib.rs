@@ -6,6 +6,7 @@ mod bindings;
 mod cache;
 mod catalog;
 mod config;
+mod contract;
 mod describe;
 mod engine;
 mod events;

@@ -4,33 +4,19 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, PoisonError, mpsc};
 
-use wasmtime::component::types::{Component as ComponentType, ComponentItem};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::Inner;
-use crate::bindings::{ACTIONS, Guest, GuestPre, PACKAGE, VERSION};
+use crate::bindings::{ACTIONS, Guest, GuestPre};
+use crate::contract::{check_contract, mismatch, reason};
 use crate::describe::{DescribeError, describe};
 use crate::info::PluginInfo;
 use crate::inspect::{self, MAX_FILE_BYTES};
 use crate::limits::Bytes;
-use crate::outcome::cut;
 use crate::plugin::Plugin;
 use crate::store::RunState;
-
-/// Longest reason that is passed on from the compiler or a guest.
-const MAX_REASON_BYTES: usize = 600;
-
-/// WASI packages that are linked with nothing behind them: compiled programs import them even where they never call
-/// them. No file, variable, argument or socket is reachable through them; clocks and randomness are.
-const GRANTED_WASI: [&str; 6] =
-    ["wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:filesystem", "wasi:sockets"];
-/// The WASI version that is linked.
-const WASI_VERSION: &str = "0.2.";
-/// The interfaces of our own that every plugin gets.
-const GRANTED: [&str; 3] = ["akita:plugin/types", "akita:plugin/log", "akita:plugin/task"];
 
 /// Why a file is no plugin for this node.
 #[derive(Debug, thiserror::Error)]
@@ -142,102 +128,28 @@ pub(crate) fn load(inner: &Inner, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError
         Some((component, info)) => (component, Some(info)),
         None => (compile(inner, bytes)?, None),
     };
-    let imports = check_contract(inner, &component)?;
+    let imports = check_contract(&inner.around.engine, &component)?;
     let guest = link(inner, &component)?;
     let from_cache = known.is_some();
     let info = match known {
         Some(info) => info,
-        None => {
-            let info = ask(inner, &guest)?;
-            if let Some(cache) = &inner.cache {
-                cache.store(&hash, &component, &info);
-            }
-            info
-        }
+        None => ask(inner, &guest)?,
     };
+    // Also what was kept: the rules may be newer than it.
+    info.check().map_err(LoadError::BadDescription)?;
+    if let Some(cache) = &inner.cache
+        && !from_cache
+    {
+        cache.store(&hash, &component, &info);
+    }
     let size = bytes.len() as u64;
     Ok(Arc::new(Plugin { hash: *hash.as_bytes(), size, info, imports, from_cache, guest }))
 }
 
 fn compile(inner: &Inner, bytes: &[u8]) -> Result<Component, LoadError> {
     // One at a time: the compiler holds many times a component's size while it works.
-    let _one = inner.compiling.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = inner.compiling.lock().unwrap_or_else(PoisonError::into_inner);
     Component::from_binary(&inner.around.engine, bytes).map_err(|error| LoadError::Invalid(reason(&error)))
-}
-
-fn reason(error: &wasmtime::Error) -> String {
-    let chain: Vec<_> = error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect();
-    cut(chain.join(": "), MAX_REASON_BYTES)
-}
-
-/// Compares imports and exports with the contract, by name. Gives the imports.
-fn check_contract(inner: &Inner, component: &Component) -> Result<Vec<String>, LoadError> {
-    let engine = &inner.around.engine;
-    let shape = component.component_type();
-    check_exports(engine, &shape)?;
-    let imports: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
-    if let Some(other) = imports.iter().find(|name| GRANTED.contains(&package_path(name)) && !speaks(name)) {
-        return Err(wrong_version("imports", other));
-    }
-    let denied: Vec<String> = imports.iter().filter(|name| !granted(name)).cloned().collect();
-    if !denied.is_empty() {
-        return Err(LoadError::NotGranted(denied));
-    }
-    Ok(imports)
-}
-
-fn check_exports(engine: &wasmtime::Engine, shape: &ComponentType) -> Result<(), LoadError> {
-    let exports: Vec<_> = shape.exports(engine).collect();
-    let named = |wanted: &str| exports.iter().find(|(name, _)| package_path(name) == wanted);
-    let Some((name, actions)) = named(ACTIONS) else {
-        if let Some((other, _)) = exports.iter().find(|(name, _)| name.starts_with(PACKAGE)) {
-            return Err(wrong_version("exports", other));
-        }
-        let names: Vec<_> = exports.iter().map(|(name, _)| *name).collect();
-        let what =
-            if names.is_empty() { "exports nothing".to_owned() } else { format!("exports {}", names.join(", ")) };
-        let message = cut(what, MAX_REASON_BYTES);
-        return Err(LoadError::WrongWorld(format!(
-            "it {message}; a plugin exports {ACTIONS}@{VERSION}: build it for the world `plugin` of {PACKAGE}@{VERSION}"
-        )));
-    };
-    if !speaks(name) {
-        return Err(wrong_version("exports", name));
-    }
-    let ComponentItem::ComponentInstance(actions) = &actions.ty else {
-        return Err(LoadError::WrongWorld(format!("its export {name} is no interface: build it with wit-bindgen")));
-    };
-    if actions.get_export(engine, "describe").is_none() {
-        return Err(LoadError::NoDescribe);
-    }
-    Ok(())
-}
-
-fn wrong_version(verb: &str, name: &str) -> LoadError {
-    LoadError::WrongWorld(format!(
-        "it {verb} {name}; this node speaks {PACKAGE}@{VERSION}: build it again with the `wit` folder of this release"
-    ))
-}
-
-/// `akita:plugin/log@0.1.0` without its version.
-fn package_path(name: &str) -> &str {
-    name.split('@').next().unwrap_or(name)
-}
-
-fn version(name: &str) -> &str {
-    name.split_once('@').map_or("", |(_, version)| version)
-}
-
-/// Whether it is of our version, or one that only adds to it (0.1.x).
-fn speaks(name: &str) -> bool {
-    let (minor, _patch) = VERSION.rsplit_once('.').expect("the version has three parts");
-    version(name).rsplit_once('.').is_some_and(|(theirs, _)| theirs == minor)
-}
-
-fn granted(name: &str) -> bool {
-    let path = package_path(name);
-    let package = path.split('/').next().unwrap_or(path);
-    GRANTED.contains(&path) || GRANTED_WASI.contains(&package) && version(name).starts_with(WASI_VERSION)
 }
 
 /// Compares the types and prepares instantiation.
@@ -246,17 +158,10 @@ fn link(inner: &Inner, component: &Component) -> Result<GuestPre<RunState>, Load
     GuestPre::new(linked).map_err(|error| mismatch(&error))
 }
 
-fn mismatch(error: &wasmtime::Error) -> LoadError {
-    LoadError::WrongWorld(format!(
-        "its types differ from {PACKAGE}@{VERSION} ({}): build it again with the `wit` folder of this release",
-        reason(error)
-    ))
-}
-
 /// Runs `describe` on the guests' runtime and waits for it.
 fn ask(inner: &Inner, guest: &GuestPre<RunState>) -> Result<PluginInfo, LoadError> {
     // One at a time, so that two spare instances are always enough.
-    let _one = inner.compiling.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = inner.compiling.lock().unwrap_or_else(PoisonError::into_inner);
     let (sender, receiver) = mpsc::sync_channel(1);
     let (around, guest, limits) = (inner.around.clone(), guest.clone(), inner.config.describe_limits.clone());
     let ticking = inner.ticker.hold();
@@ -267,36 +172,8 @@ fn ask(inner: &Inner, guest: &GuestPre<RunState>) -> Result<PluginInfo, LoadErro
     });
     // The sender is dropped without a word when the runtime ends or the host's side panics.
     let described = receiver.recv().map_err(|_| LoadError::DescribeFailed("the node is shutting down".to_owned()))?;
-    let info = described.map_err(|error| match error {
+    described.map_err(|error| match error {
         DescribeError::Types(error) => mismatch(&error),
         DescribeError::Failed(failure) => LoadError::DescribeFailed(failure.message),
-    })?;
-    info.check().map_err(LoadError::BadDescription)?;
-    Ok(info)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_listed_is_granted() {
-        for name in
-            ["akita:plugin/log@0.1.0", "akita:plugin/types@0.1.7", "wasi:io/poll@0.2.6", "wasi:cli/stderr@0.2.0"]
-        {
-            assert!(granted(name), "{name}");
-        }
-        for name in ["wasi:http/types@0.2.0", "akita:plugin/kv@0.1.0", "wasi:io/poll@0.3.0", "foo", "wasi:iox/a@0.2.0"]
-        {
-            assert!(!granted(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_patch_is_the_same_version_and_a_minor_is_not() {
-        assert!(speaks("akita:plugin/actions@0.1.0"));
-        assert!(speaks("akita:plugin/actions@0.1.9"));
-        assert!(!speaks("akita:plugin/actions@0.2.0"));
-        assert!(!speaks("akita:plugin/actions"));
-    }
+    })
 }

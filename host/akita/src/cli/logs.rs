@@ -76,8 +76,9 @@ fn show(line: &Value, output: Output) -> String {
     let wide = " ".repeat(5_usize.saturating_sub(level.len()));
     let target = line.text("target").trim_start_matches("akita::");
     let fields = tame(&line.get("fields").line());
-    let (target, fields) = (target.dimmed(), fields.dimmed());
-    format!("{clock} {}{wide} {target} {} {fields}", state(level), tame(line.text("message"))).trim_end().to_owned()
+    let fields = if fields.is_empty() { fields } else { format!(" {}", fields.dimmed()) };
+    let target = target.dimmed();
+    format!("{clock} {}{wide} {target} {}{fields}", state(level), tame(line.text("message")))
 }
 
 /// A time on the reader's own clock.

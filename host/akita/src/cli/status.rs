@@ -32,7 +32,10 @@ fn render(reply: &Value, _now: Timestamp) -> String {
         id if id == node.text("node_id") => "led by this node".to_owned(),
         id => format!("led by {}", short_id(id)),
     };
-    let up = node.number("uptime_s").map(|seconds| duration(Duration::from_secs_f64(seconds.max(0.0))));
+    let up = node.count("uptime_s").map(|seconds| match seconds {
+        0 => "less than 1 s".to_owned(),
+        _ => duration(Duration::from_secs(seconds)),
+    });
     let tasks = node.get("tasks").0.as_object().into_iter().flatten();
     let tasks = tasks.filter_map(|(word, count)| Some((word, count.as_u64().filter(|count| *count > 0)?)));
     let tasks: Vec<_> = tasks.map(|(word, count)| format!("{} {}", thousands(count), state(word))).collect();

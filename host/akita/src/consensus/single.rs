@@ -1,11 +1,7 @@
 //! The log of a node that is its only voter: an entry is committed when this node's disk has it. The writer's thread
 //! gives each entry its index and its time, so that order is decided in one place.
 
-use akita_core::{
-    command::Command,
-    state::Effects,
-    task::Outcome,
-};
+use akita_core::{command::Command, state::Effects, task::Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Applied, Clock, Committed, ConsensusError};

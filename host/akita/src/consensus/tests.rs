@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::store::{
     DEFAULT_FILE,
-    testing::{Log, ME, clock, done, failed, finish, signer, submit, task},
+    testing::{self, Log, ME, clock, done, failed, finish, signer, submit, task},
 };
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_write_that_fails_stops_the_log_for_good() {
     log.opened.applied.recv().await.unwrap();
     // Another program breaks the database: from here on, storing a task fails.
     let sabotage = "CREATE TRIGGER no BEFORE INSERT ON tasks BEGIN SELECT RAISE(ABORT, 'sabotage'); END";
-    crate::store::testing::execute(&log.database(), sabotage);
+    testing::execute(&log.database(), sabotage);
     let answers: Vec<_> = (0..50).filter_map(|n| log.opened.consensus.submit(vec![submit(task(n))]).ok()).collect();
     for answer in answers {
         let answer = answer.await;

@@ -158,10 +158,7 @@ mod tests {
         drop(held);
         let error = DataDir::open(&path).unwrap_err();
         let pid = std::process::id();
-        assert_eq!(
-            error.to_string(),
-            format!("the data directory `{}` is in use by process {pid}", path.display())
-        );
+        assert_eq!(error.to_string(), format!("the data directory `{}` is in use by process {pid}", path.display()));
         drop(clone);
         DataDir::open(&path).unwrap();
     }

@@ -44,11 +44,7 @@ impl Machine {
     /// Restores everything from the tables.
     pub(super) fn load(conn: Connection, signer: Signer) -> Result<Machine, StoreError> {
         let cluster = conn
-            .query_row(
-                "SELECT id, name, founder, term, sealed_into, sealed_leader FROM cluster",
-                [],
-                sql::cluster,
-            )
+            .query_row("SELECT id, name, founder, term, sealed_into, sealed_leader FROM cluster", [], sql::cluster)
             .optional()?;
         let position = conn.query_row("SELECT log_index, time_ms FROM log_position", [], |row| {
             Ok(Position { index: sql::unsigned(row, 0)?, time: sql::unsigned(row, 1)? })

@@ -179,11 +179,10 @@ pub(super) fn record(conn: &Connection, id: TaskId) -> Result<Option<TaskRecord>
 
 /// One task's input, until it ends.
 pub(super) fn input(conn: &Connection, id: TaskId) -> Result<Option<Content>, StoreError> {
-    let mut statement = conn
-        .prepare_cached("SELECT input_type, body FROM tasks JOIN task_inputs USING (seq) WHERE id = ?1")?;
-    let input = statement
-        .query_row([id.0], |row| Ok(Content { content_type: row.get(0)?, body: row.get(1)? }))
-        .optional()?;
+    let mut statement =
+        conn.prepare_cached("SELECT input_type, body FROM tasks JOIN task_inputs USING (seq) WHERE id = ?1")?;
+    let input =
+        statement.query_row([id.0], |row| Ok(Content { content_type: row.get(0)?, body: row.get(1)? })).optional()?;
     Ok(input)
 }
 

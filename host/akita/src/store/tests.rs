@@ -122,11 +122,8 @@ async fn a_task_handed_over_says_where_it_went() {
     let to = ClusterId([3; 16]);
     log.one(submit(task(1))).await;
     // In one transaction with a move, so that what was put off is not written over the hand-over.
-    log.propose(vec![
-        Command::Assign { task: task(1), worker: ME },
-        Command::HandOver { tasks: vec![task(1)], to },
-    ])
-    .await;
+    log.propose(vec![Command::Assign { task: task(1), worker: ME }, Command::HandOver { tasks: vec![task(1)], to }])
+        .await;
     assert_eq!(log.one(submit(task(1))).await.1, Reply::Known(Status::Pending));
     let log = log.reopen().await;
     assert!(log.opened.state.tasks().is_empty());

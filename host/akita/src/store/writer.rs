@@ -73,10 +73,11 @@ impl Writer {
 
     /// Queues without waiting. Calls that follow each other are run in that order.
     pub(crate) fn submit(&self, units: u32, job: impl Job + 'static) -> Result<(), NotTaken> {
-        let room = self.room.clone().try_acquire_many_owned(units.clamp(1, QUEUE_ROOM)).map_err(|error| match error {
-            TryAcquireError::NoPermits => NotTaken::Busy,
-            TryAcquireError::Closed => NotTaken::Stopped,
-        })?;
+        let room =
+            self.room.clone().try_acquire_many_owned(units.clamp(1, QUEUE_ROOM)).map_err(|error| match error {
+                TryAcquireError::NoPermits => NotTaken::Busy,
+                TryAcquireError::Closed => NotTaken::Stopped,
+            })?;
         self.send(room, job)
     }
 

@@ -58,7 +58,7 @@ impl Engine {
         if sent {
             at.hear(now);
         }
-        let next = at.pace.retry_at(1, now);
+        let next = at.pace.retry_at(0, now);
         if bulk.request
             && let Some(call) = self.calls.waiting.get_mut(&bulk.id).filter(|call| call.stage == Stage::Bulk)
         {

@@ -23,8 +23,7 @@ impl Engine {
     pub(super) fn call(&mut self, peer: PeerId, body: &[u8], deadline: Instant, reply: Reply, now: Instant) {
         let id = self.calls.new_id();
         let frame = Arc::new(Frame::encode(Kind::Request, id, body));
-        let call =
-            Call { peer, frame, deadline, reply, stage: Stage::Waiting, attempts: 0, next: deadline, sent: false };
+        let call = Call { peer, frame, deadline, reply, stage: Stage::Waiting, next: deadline, sent: false };
         self.calls.waiting.insert(id, call);
         if peer == self.me.id() {
             return self.fail(id, CallError::Unreachable);
@@ -56,7 +55,6 @@ impl Engine {
     pub(super) fn send_call(&mut self, link: LinkId, id: CallId, now: Instant) {
         let (Some(call), Some(at)) = (self.calls.waiting.get_mut(&id), self.links.get_mut(&link)) else { return };
         call.sent = true;
-        call.attempts += 1;
         if call.frame.len() + ENVELOPE > at.limit {
             call.stage = Stage::Bulk;
             let frame = call.frame.clone();
@@ -67,7 +65,7 @@ impl Engine {
         call.stage = Stage::Sent;
         at.pace.sent(call.frame.len(), now);
         self.node.send(link, &call.frame);
-        let next = at.pace.retry_at(call.attempts, now);
+        let next = at.pace.retry_at(at.unanswered, now);
         self.call_again_at(id, next);
     }
 
@@ -93,34 +91,31 @@ impl Engine {
         };
         match stage {
             Stage::Bulk => {}
-            Stage::Taken => self.ask(link, id, now),
             Stage::Waiting => self.send_call(link, id, now),
-            Stage::Sent => {
-                if self.unanswered(link, now) {
-                    self.send_call(link, id, now);
-                }
-            }
+            Stage::Taken | Stage::Sent if !self.unanswered(link, now) => {}
+            Stage::Taken => self.ask(link, id, now),
+            Stage::Sent => self.send_call(link, id, now),
         }
     }
 
     /// Asks after a call that the peer has.
     pub(super) fn ask(&mut self, link: LinkId, id: CallId, now: Instant) {
-        let Some(call) = self.calls.waiting.get_mut(&id) else { return };
-        call.attempts += 1;
-        let attempts = call.attempts;
         self.send_small(link, Kind::Query, id, now);
-        let next = self.links.get(&link).map_or(now, |at| at.pace.ask_at(attempts, now));
+        let next = self.links.get(&link).map_or(now, |at| at.pace.ask_at(at.unanswered, now));
         self.call_again_at(id, next);
     }
 
     /// Counts a repeat. False if the link is dead and was closed; its calls wait for a new one.
     fn unanswered(&mut self, link: LinkId, now: Instant) -> bool {
         let Some(at) = self.links.get_mut(&link) else { return false };
-        at.unanswered += 1;
+        let round = at.pace.retry_at(0, now).saturating_duration_since(now);
+        if now > at.repeated + round / 2 {
+            // Many calls that are repeated together make one round.
+            (at.unanswered, at.repeated) = (at.unanswered + 1, now);
+        }
         let quiet = now.saturating_duration_since(at.heard.max(at.since));
         let limit = if at.confirmed { MAX_UNANSWERED } else { MAX_UNCONFIRMED };
-        let patience = at.pace.retry_at(1, now).saturating_duration_since(now) * limit;
-        if at.unanswered > limit && quiet > patience {
+        if at.unanswered > limit && quiet > round * limit {
             tracing::debug!(?link, "a link is silent and is closed");
             self.node.close(link);
             self.link_down(link, false, now);
@@ -210,10 +205,9 @@ impl Engine {
 
     fn taken(&mut self, peer: PeerId, link: LinkId, id: CallId, now: Instant) {
         self.bulk_taken(link, id, now);
-        let next = self.links.get(&link).map_or(now, |at| at.pace.ask_at(1, now));
+        let next = self.links.get(&link).map_or(now, |at| at.pace.ask_at(0, now));
         if let Some(call) = self.calls.get(peer, id) {
             call.stage = Stage::Taken;
-            call.attempts = call.attempts.max(1);
             self.call_again_at(id, next);
         }
     }

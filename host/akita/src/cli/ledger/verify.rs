@@ -47,5 +47,8 @@ fn render(reply: &Value, _now: Timestamp) -> String {
     let (rows, signed) = (counted(count("rows"), "row"), thousands(count("signed_rows")));
     let checkpoints = counted(count("checkpoints"), "checkpoint");
     let root = found.text("root");
+    if count("checkpoints") == 0 {
+        return format!("{}: {rows}, no signed checkpoint yet\nroot  {root}\n", "the ledger verifies".green());
+    }
     format!("{}: {rows}, {signed} of them under {checkpoints}\nroot  {root}\n", "the ledger verifies".green())
 }

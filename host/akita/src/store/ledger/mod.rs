@@ -100,9 +100,8 @@ impl Ledger {
             return Ok(());
         }
         let (size, root) = (self.rows(), self.edge.root());
-        conn.prepare_cached("INSERT INTO checkpoints (size, root, time_ms, note) VALUES (?1, ?2, ?3, ?4)")?.execute(
-            params![size.cast_signed(), root.0, time.cast_signed(), self.signer.note(size, root)],
-        )?;
+        conn.prepare_cached("INSERT INTO checkpoints (size, root, time_ms, note) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![size.cast_signed(), root.0, time.cast_signed(), self.signer.note(size, root)])?;
         self.signed = size;
         Ok(())
     }
@@ -110,9 +109,8 @@ impl Ledger {
 
 /// Rows in the ledger.
 pub(super) fn length(conn: &Connection) -> Result<u64, StoreError> {
-    let rows: i64 = conn
-        .prepare_cached("SELECT COALESCE(MAX(idx) + 1, 0) FROM ledger")?
-        .query_row([], |row| row.get(0))?;
+    let rows: i64 =
+        conn.prepare_cached("SELECT COALESCE(MAX(idx) + 1, 0) FROM ledger")?.query_row([], |row| row.get(0))?;
     Ok(rows.cast_unsigned())
 }
 
@@ -129,12 +127,7 @@ pub(super) fn checkpoints(conn: &Connection, limit: usize) -> Result<Vec<Checkpo
     let mut statement =
         conn.prepare_cached("SELECT size, root, time_ms, note FROM checkpoints ORDER BY size DESC LIMIT ?1")?;
     let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(CheckpointRecord {
-            size: unsigned(row, 0)?,
-            root: row.get(1)?,
-            time: unsigned(row, 2)?,
-            note: row.get(3)?,
-        })
+        Ok(CheckpointRecord { size: unsigned(row, 0)?, root: row.get(1)?, time: unsigned(row, 2)?, note: row.get(3)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -159,8 +152,7 @@ pub(super) fn query(conn: &Connection, query: LedgerQuery) -> Result<LedgerPage,
             // Rows have no gaps, so an offset is a place and not a walk.
             let total = length(&moment)?;
             let below = total.cast_signed().saturating_sub(offset);
-            let sql =
-                concat!("SELECT ", ledger_columns!(), " FROM ledger WHERE idx < ?1 ORDER BY idx DESC LIMIT ?2");
+            let sql = concat!("SELECT ", ledger_columns!(), " FROM ledger WHERE idx < ?1 ORDER BY idx DESC LIMIT ?2");
             (total, collect(&moment, sql, [below, limit])?)
         }
     };

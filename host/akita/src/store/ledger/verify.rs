@@ -111,8 +111,7 @@ impl Check<'_> {
         let moment = self.conn.unchecked_transaction()?;
         let hashes: i64 =
             moment.query_row("SELECT COALESCE(MAX(idx) + 1, 0) FROM ledger_hashes", [], |row| row.get(0))?;
-        let signed: i64 =
-            moment.query_row("SELECT COALESCE(MAX(size), 0) FROM checkpoints", [], |row| row.get(0))?;
+        let signed: i64 = moment.query_row("SELECT COALESCE(MAX(size), 0) FROM checkpoints", [], |row| row.get(0))?;
         Ok((length(&moment)?, hashes.cast_unsigned(), signed.cast_unsigned()))
     }
 
@@ -177,9 +176,8 @@ impl Check<'_> {
     fn checkpoint(&mut self, signed: Signed) -> Result<(), Stop> {
         let (size, root) = (signed.size, self.edge.root());
         let (from, to) = (self.signed, size - 1);
-        checkpoint::check(&signed.note, self.key, size, root).map_err(|why| {
-            Stop::Problem(format!("rows {from} to {to}: the checkpoint after row {to} {why}"))
-        })?;
+        checkpoint::check(&signed.note, self.key, size, root)
+            .map_err(|why| Stop::Problem(format!("rows {from} to {to}: the checkpoint after row {to} {why}")))?;
         if signed.root != root.0 {
             return Err(Stop::Problem(format!("row {to}: the root in the checkpoint after it was changed")));
         }

@@ -1,0 +1,174 @@
+//! A node that remembers what it was asked and answers what the test told it to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use akita_core::{Status, TaskId};
+use tokio::sync::Notify;
+use tracing::Level;
+
+use crate::api::{Backend, LedgerFilter};
+use crate::telemetry::LogLine;
+use crate::view::{
+    ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, TaskList, TaskView, VerifyView,
+};
+
+#[derive(Clone, Default)]
+pub struct Fake(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+pub struct Inner {
+    /// What every question is answered with, if set.
+    pub fault: Option<NodeError>,
+    /// The tasks that were submitted.
+    pub submitted: Vec<NewTask>,
+    /// The other questions, as text.
+    pub asked: Vec<String>,
+    /// Whether `task` panics.
+    pub panics: bool,
+    /// Whether a task with a wait never ends; told when such a wait begins.
+    pub endless: Option<Arc<Notify>>,
+    /// Whether it was told to stop.
+    pub stopped: bool,
+}
+
+impl Fake {
+    pub fn failing(error: NodeError) -> Self {
+        let fake = Self::default();
+        fake.set(|inner| inner.fault = Some(error));
+        fake
+    }
+
+    pub fn set<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        change(&mut self.0.lock().expect("not poisoned"))
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.set(|inner| std::mem::take(&mut inner.asked))
+    }
+
+    fn ask(&self, question: String) -> Result<(), NodeError> {
+        self.set(|inner| {
+            inner.asked.push(question);
+            inner.fault.clone().map_or(Ok(()), Err)
+        })
+    }
+}
+
+pub fn task_view(id: TaskId) -> TaskView {
+    TaskView {
+        task_id: id.to_string(),
+        action: "basics/echo".into(),
+        status: "pending".into(),
+        priority: 10,
+        attempts: 0,
+        worker_id: None,
+        result: None,
+        result_base64: None,
+        content_type: None,
+        error: None,
+        progress: None,
+        required_capabilities: vec![],
+        submitted_at: None,
+        started_at: None,
+        finished_at: None,
+        reason: None,
+    }
+}
+
+impl Backend for Fake {
+    async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<SubmittedView>, NodeError> {
+        self.ask(format!("submit {}", tasks.len()))?;
+        self.set(|inner| {
+            let first = inner.submitted.len();
+            inner.submitted.extend(tasks);
+            let ids = first..inner.submitted.len();
+            Ok(ids.map(|id| SubmittedView { task_id: id.to_string(), status: "pending".into() }).collect())
+        })
+    }
+
+    async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
+        self.ask(format!("task {id} {}", wait.as_secs_f64()))?;
+        assert!(!self.set(|inner| inner.panics), "told to panic");
+        if let Some(begun) = self.set(|inner| inner.endless.clone()).filter(|_| !wait.is_zero()) {
+            begun.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Ok((id.to_string() == super::ID).then(|| task_view(id)))
+    }
+
+    async fn tasks(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
+        self.ask(format!("tasks {} {limit}", status.map_or("any", Status::as_str)))?;
+        Ok(TaskList { tasks: vec![task_view(TaskId::default())] })
+    }
+
+    async fn ledger(&self, filter: LedgerFilter) -> Result<LedgerPage, NodeError> {
+        self.ask(format!("{filter:?}"))?;
+        Ok(LedgerPage { rows: vec![], total: 7 })
+    }
+
+    async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
+        self.ask(format!("verify {local}"))?;
+        Ok(VerifyView { ok: true, rows: 7, root: "00".into(), checkpoints: 1, signed_rows: 7, problem: None })
+    }
+
+    async fn cluster(&self) -> Result<ClusterView, NodeError> {
+        self.ask("cluster".into())?;
+        Ok(ClusterView {
+            cluster_name: "akita".into(),
+            cluster_id: None,
+            leader_id: None,
+            term: 1,
+            open: true,
+            fresh: true,
+            nodes: vec![],
+        })
+    }
+
+    async fn plugins(&self) -> Result<PluginList, NodeError> {
+        self.ask("plugins".into())?;
+        Ok(PluginList { plugins: vec![] })
+    }
+
+    async fn status(&self) -> Result<StatusView, NodeError> {
+        self.ask("status".into())?;
+        Ok(StatusView {
+            node_id: "ab".into(),
+            node_name: "ridge <1>".into(),
+            cluster_name: "akita".into(),
+            cluster_id: None,
+            role: "leader".into(),
+            leader_id: None,
+            version: "0.1.0".into(),
+            uptime_s: 1,
+            capabilities: vec![],
+            actions: vec![],
+            slots: 2,
+            resources: Default::default(),
+            mesh: "alone".into(),
+            tasks: BTreeMap::new(),
+        })
+    }
+
+    fn logs(&self, limit: usize, min_level: Level, after: Option<u64>) -> (Vec<LogLine>, u64) {
+        self.set(|inner| inner.asked.push(format!("logs {limit} {min_level} {after:?}")));
+        let line = LogLine {
+            seq: 3,
+            time: "2026-03-01T12:00:01Z".into(),
+            level: "info".into(),
+            target: "akita".into(),
+            message: "hello".into(),
+            fields: Default::default(),
+        };
+        (vec![line], 4)
+    }
+
+    fn shutdown(&self) {
+        self.set(|inner| inner.stopped = true);
+    }
+
+    fn healthy(&self) -> bool {
+        !self.set(|inner| inner.stopped)
+    }
+}

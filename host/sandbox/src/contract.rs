@@ -1,0 +1,128 @@
+//! Compares a component's imports and exports with the contract in `wit/`, by reflection: what a plugin needs comes from
+//! the component itself, not from its word. It compiles and runs nothing.
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::{Component as ComponentType, ComponentItem};
+
+use crate::bindings::{ACTIONS, PACKAGE, VERSION};
+use crate::load::LoadError;
+use crate::outcome::cut;
+
+/// Longest reason that is passed on from the compiler or a guest.
+const MAX_REASON_BYTES: usize = 600;
+
+/// WASI packages that are linked with nothing behind them: compiled programs import them even where they never call
+/// them. No file, variable, argument or socket is reachable through them; clocks and randomness are.
+const GRANTED_WASI: [&str; 6] =
+    ["wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:filesystem", "wasi:sockets"];
+/// The WASI version that is linked.
+const WASI_VERSION: &str = "0.2.";
+/// The interfaces of our own that every plugin gets.
+const GRANTED: [&str; 3] = ["akita:plugin/types", "akita:plugin/log", "akita:plugin/task"];
+
+/// Compares imports and exports with the contract, by name. Gives the imports.
+pub(crate) fn check_contract(engine: &Engine, component: &Component) -> Result<Vec<String>, LoadError> {
+    let shape = component.component_type();
+    check_exports(engine, &shape)?;
+    let imports: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    if let Some(other) = imports.iter().find(|name| GRANTED.contains(&package_path(name)) && !speaks(name)) {
+        return Err(wrong_version("imports", other));
+    }
+    let denied: Vec<String> = imports.iter().filter(|name| !granted(name)).cloned().collect();
+    if !denied.is_empty() {
+        return Err(LoadError::NotGranted(denied));
+    }
+    Ok(imports)
+}
+
+fn check_exports(engine: &Engine, shape: &ComponentType) -> Result<(), LoadError> {
+    let exports: Vec<_> = shape.exports(engine).collect();
+    let ours = |name: &str| package_path(name) == ACTIONS && speaks(name);
+    let Some((name, actions)) = exports.iter().find(|(name, _)| ours(name)) else {
+        if let Some((other, _)) = exports.iter().find(|(name, _)| name.starts_with(PACKAGE)) {
+            return Err(wrong_version("exports", other));
+        }
+        let names: Vec<_> = exports.iter().map(|(name, _)| *name).collect();
+        let what =
+            if names.is_empty() { "exports nothing".to_owned() } else { format!("exports {}", names.join(", ")) };
+        let message = cut(what, MAX_REASON_BYTES);
+        return Err(LoadError::WrongWorld(format!(
+            "it {message}; a plugin exports {ACTIONS}@{VERSION}: build it for the world `plugin` of {PACKAGE}@{VERSION}"
+        )));
+    };
+    let ComponentItem::ComponentInstance(actions) = &actions.ty else {
+        return Err(LoadError::WrongWorld(format!("its export {name} is no interface: build it with wit-bindgen")));
+    };
+    if actions.get_export(engine, "describe").is_none() {
+        return Err(LoadError::NoDescribe);
+    }
+    Ok(())
+}
+
+fn wrong_version(verb: &str, name: &str) -> LoadError {
+    LoadError::WrongWorld(format!(
+        "it {verb} {name}; this node speaks {PACKAGE}@{VERSION}: build it again with the `wit` folder of this release"
+    ))
+}
+
+/// `akita:plugin/log@0.1.0` without its version.
+fn package_path(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
+}
+
+fn version(name: &str) -> &str {
+    name.split_once('@').map_or("", |(_, version)| version)
+}
+
+/// Whether it is of our version, or one that only adds to it (0.1.x).
+fn speaks(name: &str) -> bool {
+    let (minor, _patch) = VERSION.rsplit_once('.').expect("the version has three parts");
+    version(name).rsplit_once('.').is_some_and(|(theirs, _)| theirs == minor)
+}
+
+fn granted(name: &str) -> bool {
+    let path = package_path(name);
+    let package = path.split('/').next().unwrap_or(path);
+    GRANTED.contains(&path) || GRANTED_WASI.contains(&package) && version(name).starts_with(WASI_VERSION)
+}
+
+/// The names are ours and the types are not.
+pub(crate) fn mismatch(error: &wasmtime::Error) -> LoadError {
+    LoadError::WrongWorld(format!(
+        "its types differ from {PACKAGE}@{VERSION} ({}): build it again with the `wit` folder of this release",
+        reason(error)
+    ))
+}
+
+/// An error and its causes on one line.
+pub(crate) fn reason(error: &wasmtime::Error) -> String {
+    let chain: Vec<_> = error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect();
+    cut(chain.join(": "), MAX_REASON_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_listed_is_granted() {
+        for name in
+            ["akita:plugin/log@0.1.0", "akita:plugin/types@0.1.7", "wasi:io/poll@0.2.6", "wasi:cli/stderr@0.2.0"]
+        {
+            assert!(granted(name), "{name}");
+        }
+        for name in ["wasi:http/types@0.2.0", "akita:plugin/kv@0.1.0", "wasi:io/poll@0.3.0", "foo", "wasi:iox/a@0.2.0"]
+        {
+            assert!(!granted(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_patch_is_the_same_version_and_a_minor_is_not() {
+        assert!(speaks("akita:plugin/actions@0.1.0"));
+        assert!(speaks("akita:plugin/actions@0.1.9"));
+        assert!(!speaks("akita:plugin/actions@0.2.0"));
+        assert!(!speaks("akita:plugin/actions"));
+    }
+}
