@@ -191,9 +191,7 @@ impl Inner {
         // The sandbox has dropped its end: what is left in the channel is read, and the watcher ends.
         let _ = watcher.await;
         match outcome {
-            Ok(content) => {
-                Some(Outcome::Completed(Content { content_type: content.content_type, body: content.body }))
-            }
+            Ok(content) => Some(Outcome::Completed(Content { content_type: content.content_type, body: content.body })),
             Err(failure) if failure.kind == FailureKind::Cancelled && self.stop.is_cancelled() => None,
             Err(failure) => Some(Outcome::Failed(to_core(failure))),
         }
@@ -220,14 +218,18 @@ async fn watch(
     }
 }
 
+/// A plugin's line, with its fields behind it.
 fn log(task: TaskId, level: LogLevel, message: &str, fields: &[(String, String)]) {
-    let fields = fields.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+    let mut line = message.to_owned();
+    for (key, value) in fields {
+        line.push_str(&format!(" {key}={value}"));
+    }
     match level {
-        LogLevel::Error => tracing::error!(target: "akita::plugin", %task, %fields, "{message}"),
-        LogLevel::Warn => tracing::warn!(target: "akita::plugin", %task, %fields, "{message}"),
-        LogLevel::Info => tracing::info!(target: "akita::plugin", %task, %fields, "{message}"),
-        LogLevel::Debug => tracing::debug!(target: "akita::plugin", %task, %fields, "{message}"),
-        LogLevel::Trace => tracing::trace!(target: "akita::plugin", %task, %fields, "{message}"),
+        LogLevel::Error => tracing::error!(target: "akita::plugin", %task, "{line}"),
+        LogLevel::Warn => tracing::warn!(target: "akita::plugin", %task, "{line}"),
+        LogLevel::Info => tracing::info!(target: "akita::plugin", %task, "{line}"),
+        LogLevel::Debug => tracing::debug!(target: "akita::plugin", %task, "{line}"),
+        LogLevel::Trace => tracing::trace!(target: "akita::plugin", %task, "{line}"),
     }
 }
 

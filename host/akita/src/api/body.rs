@@ -80,8 +80,9 @@ impl Intake {
         let mut right = None;
         let mut held = BytesMut::new();
         while let Some(chunk) = stream.next().await {
-            let chunk =
-                chunk.map_err(|error| Problem::new(Kind::BadRequest, format!("the body broke off: {error}")))?;
+            let chunk = chunk.map_err(|error| {
+                Problem::new(Kind::BadRequest, format!("the body broke off: {error}")).hint("send the request again")
+            })?;
             let size = held.len() + chunk.len();
             if size > self.limit {
                 drain(Body::from_stream(stream)).await;

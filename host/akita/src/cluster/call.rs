@@ -39,7 +39,12 @@ impl Cluster {
     }
 
     /// Calls a node that may not have admitted this one.
-    pub(super) async fn call_raw<A: Message>(&self, node: NodeId, body: Vec<u8>, wait: Duration) -> Result<A, CallFailed> {
+    pub(super) async fn call_raw<A: Message>(
+        &self,
+        node: NodeId,
+        body: Vec<u8>,
+        wait: Duration,
+    ) -> Result<A, CallFailed> {
         let answer = self.0.mesh.call(peer_of(node), body, wait).await?;
         match A::decode(&answer) {
             Ok(answer) => Ok(answer),
@@ -49,7 +54,12 @@ impl Cluster {
     }
 
     /// Calls a node of this cluster; greets it first where it has forgotten this node.
-    pub(super) async fn call<A: Message>(&self, node: NodeId, request: &impl Message, wait: Duration) -> Result<A, CallFailed> {
+    pub(super) async fn call<A: Message>(
+        &self,
+        node: NodeId,
+        request: &impl Message,
+        wait: Duration,
+    ) -> Result<A, CallFailed> {
         match self.call_raw(node, request.encode(), wait).await {
             Err(CallFailed::Refused(refused)) if refused.why == Refusal::NotAdmitted => {
                 self.greet(node).await?;
@@ -63,7 +73,12 @@ impl Cluster {
     ///
     /// # Errors
     /// It does not answer, or does not want to.
-    pub async fn ask<T: DeserializeOwned>(&self, node: NodeId, ask: &Ask, extra: Duration) -> Result<Option<T>, CallFailed> {
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        node: NodeId,
+        ask: &Ask,
+        extra: Duration,
+    ) -> Result<Option<T>, CallFailed> {
         let answer: Answer = self.call(node, ask, self.patience(node) + extra).await?;
         let parse = |body: Vec<u8>| rmp_serde::from_slice(&body).map_err(|error| WireError::Parse(error.to_string()));
         Ok(answer.body.map(parse).transpose()?)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use akita_core::{
     Command, EventType, NodeId,
     membership::{Verdict, decide},
+    tuning::SLOW_RTT_MS,
     wire::{Ask, Refusal, Report, Reported, Standing},
 };
 
@@ -12,6 +13,8 @@ use super::{CallFailed, Cluster, peer_of};
 
 /// Pause between two attempts to reach a leader that does not answer.
 const RETRY: Duration = Duration::from_secs(1);
+/// Round trips to a leader behind a slow link before its silence means anything.
+const ROUND_TRIPS: u32 = 20;
 /// Steps from one leader to the next that one reply may cause: leaders that point at each other must not spin.
 const MAX_STEPS: usize = 4;
 
@@ -57,24 +60,25 @@ impl Cluster {
 
     /// Reports to the leader while there is another one; founds a cluster when it stays silent.
     pub(super) async fn follow(&self) {
-        let mut last_answer = Instant::now();
+        let mut silent_since: Option<Instant> = None;
         let mut standing = self.0.standing.subscribe();
         loop {
             if self.leads() {
                 tokio::select! {
                     () = self.0.stop.cancelled() => return,
-                    _ = standing.wait_for(|standing| standing.leader != self.0.me) => last_answer = Instant::now(),
+                    _ = standing.wait_for(|standing| standing.leader != self.0.me) => silent_since = None,
                 }
             }
             let pause = match self.report(false).await {
                 Ok(()) => {
-                    last_answer = Instant::now();
+                    silent_since = None;
                     self.deliver().await;
                     self.report_pause()
                 }
                 Err(error) => {
+                    let since = *silent_since.get_or_insert_with(Instant::now);
                     tracing::debug!(%error, "the leader does not answer");
-                    if last_answer.elapsed() >= self.0.election_timeout && !self.leads() {
+                    if since.elapsed() >= self.leader_patience() && !self.leads() {
                         self.found("the leader was silent for too long").await;
                         continue;
                     }
@@ -87,6 +91,12 @@ impl Cluster {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Silence of the leader after which this node goes on without it, and the longest wait for one of its answers.
+    fn leader_patience(&self) -> Duration {
+        let rtt = Duration::from_millis(u64::from(self.rtt_ms(self.standing().leader)));
+        self.0.election_timeout.max(rtt * ROUND_TRIPS)
     }
 
     fn report_pause(&self) -> Duration {
@@ -114,7 +124,7 @@ impl Cluster {
             rtt_ms: self.rtt_ms(leader),
             leaving,
         };
-        let wait = self.patience(leader).min(self.0.election_timeout);
+        let wait = self.leader_patience();
         let answer: Reported = match self.call(leader, &report, wait).await {
             Err(CallFailed::Refused(refused)) if refused.why == Refusal::NotLeader => {
                 let Some(standing) = refused.standing else { return Err(CallFailed::Refused(refused)) };
@@ -146,7 +156,9 @@ impl Cluster {
     }
 
     async fn refresh_view(&self, leader: NodeId, version: u32) {
-        if version == self.known().version && self.known().view.is_some() {
+        // Kilobytes that somebody may look at one day: not over a link where they cost a minute.
+        let slow = self.rtt_ms(leader) >= SLOW_RTT_MS;
+        if slow || (version == self.known().version && self.known().view.is_some()) {
             return;
         }
         if let Ok(Some(view)) = self.ask(leader, &Ask::View, Duration::ZERO).await {

@@ -7,10 +7,7 @@ use akita_core::{
 };
 
 use super::{CallFailed, Cluster};
-use crate::{
-    driver::Incoming,
-    view::NodeError,
-};
+use crate::{driver::Incoming, view::NodeError};
 
 /// Tasks that wait in the outbox at most: as many as a leader's queue holds by default.
 pub const MAX_OUTBOX: usize = 10_000;
@@ -33,9 +30,7 @@ impl Cluster {
         match self.call::<Submitted>(leader, &Submit { tasks, imported }, wait).await {
             Ok(answer) => Ok(answer.statuses),
             Err(CallFailed::Refused(refused)) => Err(match refused.why {
-                Refusal::QueueFull => {
-                    NodeError::QueueFull { limit: self.0.tuning.max_queue, retry_after_s: 2 }
-                }
+                Refusal::QueueFull => NodeError::QueueFull { limit: self.0.tuning.max_queue, retry_after_s: 2 },
                 Refusal::Invalid => {
                     let (detail, hint) = refused.detail.split_once('\n').unwrap_or((&refused.detail, ""));
                     NodeError::Invalid { detail: detail.to_owned(), hint: hint.to_owned() }

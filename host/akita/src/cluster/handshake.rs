@@ -49,8 +49,7 @@ impl Cluster {
         }
         let mut theirs = welcome.hello.standing;
         if let Some(key) = &self.0.key {
-            let exchange =
-                Exchange { caller: self.0.me, hello: mine, called: node, called_nonce: welcome.hello.nonce };
+            let exchange = Exchange { caller: self.0.me, hello: mine, called: node, called_nonce: welcome.hello.nonce };
             let proved = welcome.proof.is_some_and(|proof| key.verify(Side::Called, exchange, &proof));
             // An empty proof says: yours is wrong. The other side then writes its own row.
             let proof = if proved { key.prove(Side::Caller, exchange).to_vec() } else { Vec::new() };

@@ -12,6 +12,8 @@ use super::{Cluster, books::Member, peer_of};
 
 /// How often silence is looked for.
 const WATCH: Duration = Duration::from_millis(500);
+/// How often a leader looks into its own outbox, beside once when it begins to lead.
+const OUTBOX: Duration = Duration::from_secs(10);
 /// A node offline for so long is no longer shown.
 const FORGET: Duration = Duration::from_secs(24 * 3600);
 
@@ -142,6 +144,8 @@ impl Cluster {
     pub(super) async fn lead(&self) {
         let started = Instant::now();
         let mut looked_for_absent = false;
+        let mut outbox_due = None;
+        let mut announced = started;
         let mut tick = tokio::time::interval(WATCH);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -150,7 +154,12 @@ impl Cluster {
                 _ = tick.tick() => {}
             }
             self.0.driver.worker_load(self.0.me, self.own_load()).await;
+            if announced.elapsed() >= self.0.discovery_interval && self.known().peers.is_empty() {
+                announced = Instant::now();
+                self.announce();
+            }
             if !self.leads() {
+                outbox_due = None;
                 continue;
             }
             for node in self.silent() {
@@ -163,8 +172,11 @@ impl Cluster {
                     self.0.driver.worker_lost(node).await;
                 }
             }
-            if let Err(error) = self.flush_outbox().await {
-                tracing::debug!(%error, "the outbox waits");
+            if outbox_due.is_none_or(|due| Instant::now() >= due) {
+                outbox_due = Some(Instant::now() + OUTBOX);
+                if let Err(error) = self.flush_outbox().await {
+                    tracing::debug!(%error, "the outbox waits");
+                }
             }
         }
     }

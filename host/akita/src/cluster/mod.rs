@@ -14,7 +14,7 @@ mod serve;
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use akita_core::{
@@ -51,7 +51,9 @@ pub struct Start {
     /// Patience.
     pub tuning: Tuning,
     /// Silence of the leader after which this node founds a cluster of its own.
-    pub election_timeout: std::time::Duration,
+    pub election_timeout: Duration,
+    /// How often it announces itself while it knows nobody.
+    pub discovery_interval: Duration,
     /// What this node offers.
     pub offer: Offer,
     /// Where it stands, from its own log.
@@ -83,7 +85,8 @@ struct Inner {
     tag: [u8; 8],
     key: Option<ClusterKey>,
     tuning: Tuning,
-    election_timeout: std::time::Duration,
+    election_timeout: Duration,
+    discovery_interval: Duration,
     offer: Offer,
     digest: [u8; 8],
     incarnation: u32,
@@ -122,6 +125,7 @@ impl Cluster {
             key: start.key,
             tuning: start.tuning,
             election_timeout: start.election_timeout,
+            discovery_interval: start.discovery_interval,
             offer: start.offer,
             digest,
             incarnation: start.incarnation,

@@ -6,8 +6,8 @@ use std::sync::Weak;
 use akita_core::{
     NodeId,
     wire::{
-        self, Answer, Ask, Assign, Assigned, Message, Noted, Outcomes, Progress, Refusal, Refused, Request, Submit, Submitted,
-        Taken,
+        self, Answer, Ask, Assign, Assigned, Message, Noted, Outcomes, Progress, Refusal, Refused, Request, Submit,
+        Submitted, Taken,
     },
 };
 

@@ -182,7 +182,7 @@ pub const SETTINGS: &[Spec] = &[
         "How long a worker may take to acknowledge a task. Shorter than WORKER_PROCESSING_TIMEOUT_S."),
     setting("Tasks", "WORKER_PROCESSING_TIMEOUT_S", seconds(0.1), Text("300"), None,
         "How long a worker may take to answer before the task is given to another."),
-    setting("Tasks", "MAX_INPUT_BYTES", count(1, 1 << 30), Text("4194304"), None,
+    setting("Tasks", "MAX_INPUT_BYTES", count(1, MESSAGE_ROOM), Text("4194304"), None,
         "The largest input that is taken. Fits into TASK_MEMORY_MB."),
     setting("Tasks", "RESULT_RETENTION_S", Kind::Seconds { min: 1.0, max: 3_650.0 * DAY_S }, Text("604800"), None,
         "How long finished tasks and their results are kept (the ledger keeps its rows). A week unless set."),
@@ -195,7 +195,7 @@ pub const SETTINGS: &[Spec] = &[
         "How long one attempt may run in the sandbox. Not longer than WORKER_PROCESSING_TIMEOUT_S."),
     setting("Plugins", "TASK_MEMORY_MB", count(1, 4_096), Text("128"), None,
         "How much memory one attempt may use, in MiB."),
-    setting("Plugins", "TASK_OUTPUT_BYTES", count(1, 1 << 30), Text("1048576"), None,
+    setting("Plugins", "TASK_OUTPUT_BYTES", count(1, MESSAGE_ROOM), Text("1048576"), None,
         "The largest result that is taken. Fits into TASK_MEMORY_MB."),
 
     setting("Log", "LOG_LEVEL", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Text("info"), Some("--log-level"),
@@ -203,6 +203,9 @@ pub const SETTINGS: &[Spec] = &[
     setting("Log", "LOG_FORMAT", Kind::Choice(&["text", "json"]), Text("text"), Some("--log-format"),
         "Lines for people, or one JSON object a line."),
 ];
+
+/// What a task may carry in either direction: one message of the mesh, less what names it.
+const MESSAGE_ROOM: u64 = akita_mesh::MAX_BODY as u64 - (64 << 10);
 
 /// The setting of that name, if there is one.
 pub fn find(name: &str) -> Option<&'static Spec> {

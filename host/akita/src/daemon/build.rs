@@ -4,11 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use akita_core::{
-    ClusterId, Command, EventType, NodeId,
-    membership::ClusterKey,
-    schedule::Offer,
-    tuning::Tuning,
-    wire::Standing,
+    ClusterId, Command, EventType, NodeId, membership::ClusterKey, schedule::Offer, tuning::Tuning, wire::Standing,
 };
 use akita_mesh::{Event, Identity, Interfaces, Mesh, MeshConfig};
 use akita_sandbox::{Catalog, Limits, LoadStep, Sandbox, SandboxConfig};
@@ -70,7 +66,8 @@ pub(super) async fn build(settings: Settings) -> anyhow::Result<Running> {
     let (mesh, events) = start_mesh(&settings, identity).await?;
 
     let (report_sender, reports) = mpsc::unbounded_channel();
-    let executor = Executor::new(sandbox.clone(), Arc::clone(&catalog), limits(&settings), settings.slots, report_sender);
+    let executor =
+        Executor::new(sandbox.clone(), Arc::clone(&catalog), limits(&settings), settings.slots, report_sender);
     let (driver, inbox) = Driver::new();
     let origin = Origin::of(&opened, &settings, me)?;
     let cluster = Cluster::new(cluster::Start {
@@ -80,6 +77,7 @@ pub(super) async fn build(settings: Settings) -> anyhow::Result<Running> {
         key,
         tuning: tuning(&settings),
         election_timeout: settings.leader_election_timeout,
+        discovery_interval: settings.discovery_interval,
         offer: offer(&settings, &catalog),
         standing: origin.standing,
         term: origin.term,
@@ -164,7 +162,8 @@ fn run_loops(
 fn cluster_key(settings: &Settings) -> anyhow::Result<Option<ClusterKey>> {
     let Some(secret) = &settings.cluster_key else { return Ok(None) };
     let key = ClusterKey::new(secret.expose().as_bytes());
-    key.map(Some).ok_or_else(|| config("the cluster key is shorter than 16 characters", "make one with: openssl rand -hex 32"))
+    key.map(Some)
+        .ok_or_else(|| config("the cluster key is shorter than 16 characters", "make one with: openssl rand -hex 32"))
 }
 
 async fn listen(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
@@ -242,7 +241,9 @@ async fn start_mesh(settings: &Settings, identity: Identity) -> anyhow::Result<(
         announce_interval: settings.announce_interval,
         tuning: akita_mesh::Tuning::default(),
     });
-    started.await.map_err(|error| config(error, "see --rns-config, --mesh-listen and --mesh-peer in `akita start --help`"))
+    started
+        .await
+        .map_err(|error| config(error, "see --rns-config, --mesh-listen and --mesh-peer in `akita start --help`"))
 }
 
 fn limits(settings: &Settings) -> Limits {
@@ -273,7 +274,12 @@ fn offer(settings: &Settings, catalog: &Catalog) -> Offer {
         let able = plugin.info().actions.iter().filter(|action| {
             let missing = action.requires.iter().find(|one| !capabilities.contains(*one));
             if let Some(missing) = missing {
-                tracing::warn!(plugin = plugin.name(), action = action.name, missing, "not offered: the node lacks a capability");
+                tracing::warn!(
+                    plugin = plugin.name(),
+                    action = action.name,
+                    missing,
+                    "not offered: the node lacks a capability"
+                );
             }
             missing.is_none()
         });
@@ -306,7 +312,11 @@ impl Origin {
             let id: ClusterId = cluster::new_cluster_id(&name, me).context("the system gives no random numbers")?;
             let found = Command::Found { id, name, founder: me };
             let term = opened.state.cluster().map_or(0, |old| old.term) + 1;
-            return Ok(Origin { standing: Standing { cluster: id, leader: me }, term, first_words: vec![start, found] });
+            return Ok(Origin {
+                standing: Standing { cluster: id, leader: me },
+                term,
+                first_words: vec![start, found],
+            });
         };
         let standing = match cluster.sealed_into {
             Some((cluster, leader)) => Standing { cluster, leader },

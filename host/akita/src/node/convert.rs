@@ -12,9 +12,7 @@ use serde_json::Value;
 
 use crate::{
     store::TaskMeta,
-    view::{
-        ActionView, ClusterView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView, TaskError, TaskView,
-    },
+    view::{ActionView, ClusterView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView, TaskError, TaskView},
 };
 
 /// RFC 3339 in UTC, with milliseconds.
@@ -119,12 +117,7 @@ fn node(view: NodeView) -> NodeStatus {
         role: role(view.leads).into(),
         capabilities: view.capabilities,
         actions: view.actions,
-        load: LoadView {
-            cpu_percent: view.cpu,
-            memory_percent: view.memory,
-            running: view.running,
-            slots: view.slots,
-        },
+        load: LoadView { cpu_percent: view.cpu, memory_percent: view.memory, running: view.running, slots: view.slots },
         last_seen_s: view.silent_ms / 1000,
         hops: view.hops,
         rtt_ms: view.rtt_ms,

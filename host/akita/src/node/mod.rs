@@ -5,6 +5,8 @@ mod ask;
 mod backend;
 mod convert;
 
+pub use convert::plugin as plugin_view;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -117,7 +119,10 @@ impl Node {
             && asked > self.max_timeout
         {
             let most = self.max_timeout.as_secs();
-            return Err(format!("a time limit of {} s is over the {most} s of WORKER_PROCESSING_TIMEOUT_S", asked.as_secs()));
+            return Err(format!(
+                "a time limit of {} s is over the {most} s of WORKER_PROCESSING_TIMEOUT_S",
+                asked.as_secs()
+            ));
         }
         let spec = TaskSpec {
             action: task.action,

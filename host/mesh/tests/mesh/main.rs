@@ -2,6 +2,7 @@
 
 mod calls;
 mod config;
+mod hostile;
 mod local;
 mod memory;
 mod support;

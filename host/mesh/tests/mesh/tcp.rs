@@ -157,3 +157,17 @@ async fn wire_bytes_are_counted() {
         .await;
     assert!(right.mesh.describe().contains("1 peer") && left.mesh.describe().contains("tcp 127.0.0.1:"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_nodes_on_a_hub_that_start_together_all_hear_each_other() {
+    let hub = Node::start(listening()).await;
+    let mut nodes = Vec::new();
+    for _ in 0..8 {
+        nodes.push(Node::start(connecting(&[hub.address()])).await);
+    }
+    for node in &nodes {
+        eventually("everybody", || node.mesh.peers().iter().filter(|info| info.app_data.is_some()).count() == 8).await;
+    }
+    let (first, last) = (nodes.remove(0), nodes.pop().unwrap().serve());
+    assert_eq!(first.call(last.id(), b"far").await, b"raf");
+}

@@ -42,7 +42,7 @@ struct Bench {
 
 /// Builds, measures, prints a table.
 pub fn run(paths: &Paths, args: &Args) -> Result<()> {
-    let binary = node::build(paths, false)?;
+    let binary = node::build(paths, true)?;
     plugins::run(paths, &plugins::Args::default())?;
     let folder = paths.scratch.join("bench");
     let plugins = lay_out(paths, &folder)?;

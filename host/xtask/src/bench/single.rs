@@ -80,6 +80,7 @@ fn latency(bench: &Bench, node: &Node, when: &str, table: &mut Table) -> Result<
     let times = load::one_at_a_time(bench, &node.api, TIMED)?;
     table.row(format!("submit to result, one at a time, p50{when}"), load::percentile(&times, 0.5), "ms", "<= 5");
     table.row(format!("submit to result, one at a time, p99{when}"), load::percentile(&times, 0.99), "ms", "");
+    table.ratio(&format!("submit to result, one at a time, p50{when}"), "disk: one durable 4 KiB write");
     Ok(())
 }
 

@@ -31,15 +31,15 @@ impl Table {
     /// One number as a multiple of another of this run, if both are there.
     pub fn ratio(&mut self, name: &str, over: &str) {
         if let (Some(value), Some(base)) = (self.value(name), self.value(over).filter(|base| *base > 0.0)) {
-            self.row(format!("{name} : {over}"), value / base, "x", "");
+            self.row(format!("    over `{over}`"), value / base, "x", "");
         }
     }
 
     /// For people.
     pub fn text(&self) -> String {
-        let mut text = format!("\n{:<58} {:>12} {:<8} goal\n", "", "measured", "");
+        let mut text = format!("\n{:<60} {:>12} {:<8} goal\n", "", "measured", "");
         for Row { name, value, unit, goal } in &self.rows {
-            let line = format!("{name:<58} {:>12} {unit:<8} {goal}", shown(*value));
+            let line = format!("{name:<60} {:>12} {unit:<8} {goal}", shown(*value));
             text.push_str(line.trim_end());
             text.push('\n');
         }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indicatif::ProgressBar;
@@ -56,8 +56,9 @@ pub fn run(paths: &Paths, args: &Args) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let mut demo = Demo::start(&binary, &folder, &plugins, interrupt)?;
     let shown = demo.show(paths);
+    demo.interrupt.check()?;
     if let Err(error) = shown {
-        return Err(error.context(format!("{}\n{}", demo.alpha.last_words(), demo.beta.last_words())));
+        bail!("{error:#}\n{}\n{}", demo.alpha.last_words(), demo.beta.last_words());
     }
     println!("\nEverything above was checked: it really happened.");
     if args.exit {

@@ -12,7 +12,6 @@ use crate::cli::render::{Align, Table, duration, facts, size, tame};
 use crate::cli::session::Session;
 use crate::cli::view::View;
 use crate::exit::ExitError;
-use crate::view::{ActionView, PluginView};
 
 /// Show what a component file offers and what it needs, without a node
 #[derive(Debug, Args)]
@@ -45,30 +44,7 @@ fn load(path: &Path) -> Result<std::sync::Arc<Plugin>, String> {
 
 /// The plugin as `GET /plugins` would show it.
 fn described(plugin: &Plugin, file: &Path) -> Result<String, ExitError> {
-    let info = plugin.info();
-    let schema = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str(text).ok());
-    let action = |action: &akita_sandbox::ActionInfo| ActionView {
-        name: action.name.clone(),
-        summary: action.summary.clone(),
-        idempotent: action.idempotent,
-        typical_ms: action.typical_ms,
-        requires: action.requires.clone(),
-        input_schema: schema(&action.input_schema),
-        output_schema: schema(&action.output_schema),
-    };
-    let view = PluginView {
-        name: info.name.clone(),
-        version: info.version.clone(),
-        summary: info.summary.clone(),
-        hash: blake3::Hash::from_bytes(*plugin.hash()).to_hex().to_string(),
-        size: plugin.size(),
-        file: file.display().to_string(),
-        status: "ready".to_owned(),
-        reason: None,
-        actions: info.actions.iter().map(action).collect(),
-        provides: info.provides.clone(),
-        imports: plugin.imports().to_vec(),
-    };
+    let view = crate::node::plugin_view(file.display().to_string(), plugin);
     serde_json::to_string(&view).map_err(|error| ExitError::internal(error.to_string()))
 }
 
