@@ -260,6 +260,11 @@ impl TestNode {
     /// Starts the process and waits until it runs.
     pub fn start(&mut self) {
         self.spawn();
+        self.wait_until_running();
+    }
+
+    /// Waits until the process that was spawned runs.
+    pub fn wait_until_running(&mut self) {
         self.api = find(&format!("{} to run", self.spec.name), || {
             let log = self.log();
             if let Some(line) = log.lines().find(|line| line.contains("the node is running")) {

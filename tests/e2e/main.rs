@@ -3,8 +3,14 @@
 
 mod bad_input;
 mod basics;
+mod cluster;
+mod cluster_key;
 mod crash;
+mod failover;
 mod harness;
+mod meeting;
+mod merge;
 mod prepare;
 mod restart;
 mod structure;
+mod transport;

@@ -119,6 +119,8 @@ struct Peer {
     /// The life that its last request came from.
     life: Option<u32>,
     opening: Option<Opening>,
+    /// The link that is used, of perhaps several.
+    used: Option<LinkId>,
     /// The interface that its last announce came in on.
     via: Option<u64>,
 }

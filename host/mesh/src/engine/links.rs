@@ -17,15 +17,15 @@ const NEXT_ATTEMPT: Duration = Duration::from_secs(2);
 /// The same for a peer behind relays, whose speed is not known from here.
 const NEXT_RELAYED_ATTEMPT: Duration = Duration::from_secs(6);
 /// The same over a slow interface: a link's two large packets, twice the latency, and another node's frame between.
-const NEXT_SLOW_ATTEMPT: Duration = Duration::from_secs(15);
+const NEXT_SLOW_ATTEMPT: Duration = Duration::from_secs(10);
 /// Attempts at one link that may be under way together.
 const MAX_ATTEMPTS: usize = 4;
 /// An attempt this old is given up when a newer path is heard of; a younger one is already on that path.
 const STALE_ATTEMPT: Duration = Duration::from_millis(1_500);
 /// Smallest packet limit of a link, at Reticulum's base MTU of 500.
 const BASE_LIMIT: usize = 431;
-/// Peers have this long to say who they are, and ten round trips.
-const IDENTIFY_TIME: Duration = Duration::from_secs(30);
+/// Peers have this long to say who they are, or ten round trips.
+const IDENTIFY_TIME: Duration = Duration::from_secs(10);
 /// Links whose other end has not said who it is; each costs memory that anybody can ask for.
 const MAX_UNKNOWN: usize = 256;
 /// Quiet time after which a fast link is asked whether it is there. Costs 200 bytes; never done on slow links.
@@ -53,8 +53,7 @@ pub(super) struct Opening {
 impl Engine {
     /// The link that is used to a peer.
     pub(super) fn link_to(&self, peer: PeerId) -> Option<LinkId> {
-        let links = self.links.iter().filter(|(_, link)| link.peer == Some(peer));
-        link::choose(links.map(|(id, link)| (*id, link)), self.me.id(), peer)
+        self.peers.get(&peer)?.used
     }
 
     /// Gets a link to a peer, in as many steps as it takes.
@@ -206,9 +205,12 @@ impl Engine {
         self.send_waiting(peer, now);
     }
 
-    /// Of several links, the ones that this node opened and that are not used are closed after a while.
+    /// Chooses one of a peer's links after they have changed. Those that this node opened and that are not used are
+    /// closed after a while.
     fn settle(&mut self, peer: PeerId, now: Instant) {
-        let used = self.link_to(peer);
+        let known = self.links.iter().filter(|(_, link)| link.peer == Some(peer));
+        let used = link::choose(known.map(|(id, link)| (*id, link)), self.me.id(), peer);
+        self.peers.entry(peer).or_default().used = used;
         for (id, link) in self.links.iter_mut().filter(|(_, link)| link.peer == Some(peer)) {
             let linger = now + LINGER + 2 * link.pace.rtt;
             link.doomed = (link.ours && Some(*id) != used).then_some(link.doomed.unwrap_or(linger));
@@ -229,14 +231,16 @@ impl Engine {
     pub(super) fn link_down(&mut self, id: LinkId, closed_by_peer: bool, now: Instant) {
         self.node.forget(id);
         if let Some(peer) = self.peer_of_attempt(id) {
-            // The attempt failed. The path may be old: ask for a new one before the next attempt.
-            self.node.forget_path(peer);
             let mut last = false;
             self.set_opening(peer, |opening| {
                 opening.attempts.retain(|(link, _)| *link != id);
                 last = opening.attempts.is_empty();
                 opening.next = if last { now } else { opening.next };
             });
+            if last {
+                // The path may be old: ask for a new one before the next attempt.
+                self.node.forget_path(peer);
+            }
             return self.opening_due(peer, now);
         }
         let Some(peer) = self.links.remove(&id).and_then(|link| link.peer) else { return };
@@ -287,7 +291,7 @@ impl Engine {
         let affected = |link: &Link| via(link).is_none_or(|via| via == id);
         let links: Vec<_> = self.links.iter().filter(|(_, link)| affected(link)).map(|(id, _)| *id).collect();
         for link in links {
-            if self.interfaces_up.is_empty() {
+            if self.interfaces_up.is_empty() && self.plugged.reports_all() {
                 self.node.close(link);
                 self.link_down(link, false, now);
             } else if let Some(at) = self.links.get_mut(&link) {
