@@ -93,8 +93,13 @@ impl Spec {
 
     /// Program and arguments that start it: `sh -c '...; exec "$@"' sh`, for example.
     pub fn through(mut self, launcher: &[&str]) -> Spec {
-        self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
+        self.launch_through(launcher);
         self
+    }
+
+    /// The same, from the next start on.
+    pub fn launch_through(&mut self, launcher: &[&str]) {
+        self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Another folder of plugins.

@@ -2,15 +2,21 @@
 //! module for each topic; what a node must do is in the names of the tests.
 
 mod bad_input;
+mod bad_start;
 mod basics;
 mod cluster;
 mod cluster_key;
 mod crash;
+mod disk_full;
 mod failover;
 mod harness;
 mod meeting;
 mod merge;
 mod prepare;
 mod restart;
+mod sandbox;
+mod shutdown;
+mod slow_link;
 mod structure;
 mod transport;
+mod tutorial;

@@ -6,9 +6,10 @@ mod stop;
 use std::time::Duration;
 
 use akita_core::Millis;
+use akita_mesh::Interfaces;
 use tokio::task::JoinHandle;
 
-use crate::{config::Settings, driver, exit::ExitError, store::Store};
+use crate::{config::Settings, driver, exit::ExitError, node::Node, store::Store};
 
 /// How often ended tasks are looked through for those that may be forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
@@ -23,9 +24,41 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let grace = settings.shutdown_grace;
     // Before anything else, so that a signal during start-up ends it in order too.
     let signals = stop::Signals::listen()?;
-    let running = build::build(settings).await?;
+    let interfaces = build::interfaces(&settings);
+    let running = build::build(settings, interfaces).await?;
     let why = running.wait(signals).await;
     running.stop(why, grace).await
+}
+
+/// A complete node inside another program, without signals: for who brings interfaces that no setting names, such as a
+/// wire in memory.
+pub struct Embedded {
+    running: build::Running,
+    grace: Duration,
+}
+
+impl Embedded {
+    /// Starts a node that reaches others by `interfaces`, whatever the settings say of them.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn start(settings: Settings, interfaces: Interfaces) -> anyhow::Result<Embedded> {
+        let grace = settings.shutdown_grace;
+        Ok(Embedded { running: build::build(settings, interfaces).await?, grace })
+    }
+
+    /// The node as its users see it.
+    pub fn node(&self) -> &Node {
+        &self.running.node
+    }
+
+    /// Takes it down in order.
+    ///
+    /// # Errors
+    /// The database could not be closed in order.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.running.stop(stop::Why::Asked, self.grace).await
+    }
 }
 
 /// Forgets ended tasks that are older, or more, than the settings keep. The ledger keeps all its rows.

@@ -13,6 +13,7 @@ mod setup;
 mod step;
 mod test;
 mod toolchain;
+mod tutorial;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::paths::Paths;
 use crate::step::{Step, command, say, seconds, succeeds};
 use crate::toolchain::current_cargo;
-use crate::{plugins, python, setup};
+use crate::{plugins, python, setup, tutorial};
 
 /// Tells the tests where the components are.
 const PLUGINS_VARIABLE: &str = "AKITA_PLUGINS_DIR";
@@ -33,7 +33,8 @@ struct Report {
 pub fn run(paths: &Paths) -> Result<()> {
     let mut reports = Vec::new();
     let ready = measured(&mut reports, "setup", || setup::run(paths))
-        && measured(&mut reports, "plugins", || plugins::run(paths, &plugins::Args::default()));
+        && measured(&mut reports, "plugins", || plugins::run(paths, &plugins::Args::default()))
+        && measured(&mut reports, "tutorial", || tutorial::build(paths));
     if ready {
         for (name, check) in CHECKS {
             measured(&mut reports, name, || check(paths));
@@ -89,9 +90,11 @@ fn lint(paths: &Paths, guests: bool) -> Result<()> {
     Step::new(format!("lint {place}"), "mend what is named above").quiet(clippy)
 }
 
+/// Private items too: the readers of these pages work on this code, and nothing here is published as a library.
 fn documentation(paths: &Paths) -> Result<()> {
     let mut doc = cargo_in(paths, false);
-    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
+        .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
     Step::new("build the documentation", "mend what is named above").quiet(doc)
 }
 
@@ -105,7 +108,9 @@ fn plugin_tests(paths: &Paths) -> Result<()> {
 fn host_tests(paths: &Paths) -> Result<()> {
     let mut test = cargo_in(paths, false);
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-    test.env(PLUGINS_VARIABLE, &paths.plugins).env(python::VARIABLE, python::interpreter(paths));
+    test.env(PLUGINS_VARIABLE, &paths.plugins)
+        .env(python::VARIABLE, python::interpreter(paths))
+        .env(tutorial::VARIABLE, tutorial::component(paths));
     Step::new("test the host", "the failed tests are named above").shown(test)
 }
 

@@ -50,8 +50,8 @@ pub(super) struct Running {
     pub(super) _data_dir: DataDir,
 }
 
-/// Builds a node and starts its loops.
-pub(super) async fn build(settings: Settings) -> anyhow::Result<Running> {
+/// Builds a node that reaches others by `interfaces`, and starts its loops.
+pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow::Result<Running> {
     let logs = telemetry::init(&settings);
     let key = cluster_key(&settings)?;
     let data_dir = DataDir::open(&settings.data_dir).map_err(|error| config(&error, error.hint()))?;
@@ -63,7 +63,7 @@ pub(super) async fn build(settings: Settings) -> anyhow::Result<Running> {
     let intake = CancellationToken::new();
     let resources = resources::spawn(settings.resource_monitor_interval, settings.data_dir.clone(), intake.clone());
     let (sandbox, catalog) = load_plugins(&settings).await?;
-    let (mesh, events) = start_mesh(&settings, identity).await?;
+    let (mesh, events) = start_mesh(&settings, interfaces, identity).await?;
 
     let (report_sender, reports) = mpsc::unbounded_channel();
     let executor =
@@ -223,8 +223,9 @@ fn log_step(step: LoadStep<'_>) {
     }
 }
 
-async fn start_mesh(settings: &Settings, identity: Identity) -> anyhow::Result<(Mesh, mpsc::UnboundedReceiver<Event>)> {
-    let interfaces = if settings.rns_config.is_some() {
+/// The interfaces that the settings name.
+pub(super) fn interfaces(settings: &Settings) -> Interfaces {
+    if settings.rns_config.is_some() {
         Interfaces::Reticulum(settings.rns_config.clone())
     } else if settings.mesh_listen.is_some() || !settings.mesh_peers.is_empty() {
         Interfaces::Direct {
@@ -233,7 +234,14 @@ async fn start_mesh(settings: &Settings, identity: Identity) -> anyhow::Result<(
         }
     } else {
         Interfaces::Default
-    };
+    }
+}
+
+async fn start_mesh(
+    settings: &Settings,
+    interfaces: Interfaces,
+    identity: Identity,
+) -> anyhow::Result<(Mesh, mpsc::UnboundedReceiver<Event>)> {
     let started = Mesh::start(MeshConfig {
         identity,
         interfaces,
