@@ -132,8 +132,8 @@ fn settings_that_make_no_sense_are_said_with_their_place() {
     };
     let (out, path) = in_file("node_timeout_s = 20\nnode_timeout = 3\n");
     refused(out, &["node_timeout", &path, "2"]);
-    let (out, path) = in_file("slots = \"many\"\n");
-    refused(out, &["slots", &path]);
+    let (out, path) = in_file("task_memory_mb = \"much\"\n");
+    refused(out, &["TASK_MEMORY_MB", "much", &path]);
     refused(spec().env("AKITA_SLOTZ", "3").start_in_vain(), &["AKITA_SLOTZ", "AKITA_SLOTS"]);
     refused(spec().env("AKITA_WORKER_ACK_TIMEOUT_S", "400").start_in_vain(), &["AKITA_WORKER_ACK_TIMEOUT_S", "300"]);
     refused(spec().env("AKITA_CLUSTER_KEY", "short").start_in_vain(), &["16"]);

@@ -228,11 +228,6 @@ impl TestNode {
         &mut self.spec
     }
 
-    /// The address of its API.
-    pub fn api(&self) -> &str {
-        &self.api
-    }
-
     fn command(&self, launcher: &[String]) -> Command {
         let program = env!("CARGO_BIN_EXE_akita");
         let mut command = match launcher.split_first() {
@@ -390,7 +385,17 @@ impl TestNode {
 
     /// `POST` of JSON: status and body; nothing if the node does not answer.
     pub fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
-        Self::read(Self::agent().post(format!("{}{path}", self.api)).send_json(body))
+        Self::post_to(&self.api, path, body)
+    }
+
+    /// The same, to whoever has that address now.
+    pub fn post_to(api: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+        Self::read(Self::agent().post(format!("{api}{path}")).send_json(body))
+    }
+
+    /// The address of its API, until the next start.
+    pub fn api(&self) -> &str {
+        &self.api
     }
 
     fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {

@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_start;
 mod basics;
+mod chaos;
 mod cluster;
 mod cluster_key;
 mod crash;
@@ -17,6 +18,7 @@ mod restart;
 mod sandbox;
 mod shutdown;
 mod slow_link;
+mod strangers;
 mod structure;
 mod transport;
 mod tutorial;

@@ -6,7 +6,7 @@ use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
@@ -58,11 +58,14 @@ pub(crate) struct Cache {
     engine_key: String,
 }
 
+/// BLAKE3 of compiled code.
+pub(crate) type CodeHash = [u8; 32];
+
 /// What is kept beside the code.
 #[derive(Serialize, Deserialize)]
 struct Note {
     layout: u32,
-    code_hash: [u8; 32],
+    code_hash: CodeHash,
     info: PluginInfo,
 }
 
@@ -128,7 +131,7 @@ impl Cache {
         Ok(note)
     }
 
-    fn load_code(&self, engine: &Engine, hash: &blake3::Hash, code_hash: &[u8; 32]) -> wasmtime::Result<Component> {
+    fn load_code(&self, engine: &Engine, hash: &blake3::Hash, code_hash: &CodeHash) -> wasmtime::Result<Component> {
         let path = self.path(hash, CODE);
         check_file(&path)?;
         let mut hasher = blake3::Hasher::new();
@@ -139,26 +142,30 @@ impl Cache {
         load_compiled(engine, &path)
     }
 
-    /// Keeps a compiled component. Failing to is no reason not to run it.
-    pub(crate) fn store(&self, hash: &blake3::Hash, component: &Component, info: &PluginInfo) {
-        if let Err(error) = self.try_store(hash, component, info) {
-            tracing::warn!(folder = %self.dir.display(), "cannot keep compiled code, so the next start compiles again: {error:#}");
-        }
-        if let Err(error) = self.prune() {
-            tracing::debug!(folder = %self.dir.display(), "cannot tidy compiled code: {error}");
-        }
+    /// Keeps compiled code and gives the component that it is. It does not count before [`Cache::keep_info`].
+    pub(crate) fn keep_code(
+        &self,
+        engine: &Engine,
+        hash: &blake3::Hash,
+        code: &[u8],
+    ) -> wasmtime::Result<(Component, CodeHash)> {
+        let code_hash = *blake3::hash(code).as_bytes();
+        self.write(&self.path(hash, CODE), code)?;
+        let component = self.load_code(engine, hash, &code_hash)?;
+        Ok((component, code_hash))
     }
 
-    fn try_store(&self, hash: &blake3::Hash, component: &Component, info: &PluginInfo) -> wasmtime::Result<()> {
-        let code = component.serialize()?;
-        let note = Note { layout: LAYOUT, code_hash: *blake3::hash(&code).as_bytes(), info: info.clone() };
-        let note = rmp_serde::to_vec(&note)?;
-        let mut signed = blake3::hash(&note).as_bytes().to_vec();
-        signed.extend_from_slice(&note);
-        // The note last: it is what makes the code count.
-        self.write(&self.path(hash, CODE), &code)?;
-        self.write(&self.path(hash, NOTE), &signed)?;
-        Ok(())
+    /// Keeps what belongs to the code, which makes it count. Failing to is no reason not to run it.
+    pub(crate) fn keep_info(&self, hash: &blake3::Hash, code_hash: CodeHash, info: &PluginInfo) {
+        let note = Note { layout: LAYOUT, code_hash, info: info.clone() };
+        let written = rmp_serde::to_vec(&note).map_err(io::Error::other).and_then(|note| {
+            let mut signed = blake3::hash(&note).as_bytes().to_vec();
+            signed.extend_from_slice(&note);
+            self.write(&self.path(hash, NOTE), &signed)
+        });
+        if let Err(error) = written.and_then(|()| self.prune()) {
+            tracing::warn!(folder = %self.dir.display(), "cannot keep what a plugin said of itself, so the next start asks again: {error}");
+        }
     }
 
     /// Whole or not at all, also for another node that uses the same folder.
@@ -178,15 +185,18 @@ impl Cache {
         })
     }
 
-    /// Removes the oldest entries over the limit, and what a crash left half-written.
+    /// Removes the oldest entries over the limit, and what never came to count.
     fn prune(&self) -> io::Result<()> {
+        let stale = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > STALE);
         let mut notes = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
             let modified = fs::metadata(&path)?.modified()?;
             match path.extension().and_then(|kind| kind.to_str()) {
                 Some(NOTE) => notes.push((modified, path)),
-                Some(NEW) if modified.elapsed().is_ok_and(|age| age > STALE) => fs::remove_file(&path)?,
+                Some(NEW) if stale(modified) => fs::remove_file(&path)?,
+                // Of a component that turned out to be no plugin.
+                Some(CODE) if stale(modified) && !path.with_extension(NOTE).exists() => fs::remove_file(&path)?,
                 _ => {}
             }
         }
@@ -207,7 +217,7 @@ impl Cache {
 )]
 fn load_compiled(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: `path` lies in a folder that only this user can write to (`Cache::open`), the file is this user's own
-    // and not writable by others (`check_file`), and its bytes hash to what `store` noted when this host compiled it.
+    // and not writable by others (`check_file`), and its bytes hash to what was noted when this host compiled it.
     unsafe { Component::deserialize_file(engine, path) }
 }
 

@@ -28,6 +28,11 @@ const KEEP_RESIDENT: usize = 512 << 10;
 const TABLE_KEEP_RESIDENT: usize = 4 << 10;
 /// Instances over the slots: for plugins that describe themselves while every slot is taken.
 const SPARE_INSTANCES: u32 = 2;
+/// Components from this size on (an interpreter's) are compiled on all cores, though that takes far more memory: on one
+/// they would take ten seconds or more.
+const PARALLEL_FROM: usize = 1 << 20;
+/// Stack of the compiler: what a main thread has.
+const COMPILE_STACK: usize = 8 << 20;
 /// Frames in the report of a trap.
 const BACKTRACE_FRAMES: usize = 12;
 
@@ -73,6 +78,22 @@ pub(crate) fn build(wanted: Option<Allocator>, slots: usize) -> wasmtime::Result
         }
     }
     Err(last.expect("at least one allocator was tried"))
+}
+
+/// Compiles a component in an engine of its own, on a thread of its own, and drops both: the compiler's working memory
+/// (tens of megabytes, which an engine would keep) then goes back to the system. The code fits the engine that runs it.
+///
+/// # Errors
+/// When the component is not valid, or the compiler fails.
+pub(crate) fn compile(allocator: Allocator, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let mut config = config(allocator, 1);
+    config.parallel_compilation(component.len() >= PARALLEL_FROM);
+    let compile = || Engine::new(&config)?.precompile_component(component);
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("akita-compile".into()).stack_size(COMPILE_STACK);
+        let compiled = thread.spawn_scoped(scope, compile)?.join();
+        compiled.unwrap_or_else(|_| Err(wasmtime::Error::msg("the compiler panicked on it")))
+    })
 }
 
 /// The only configuration of wasmtime.

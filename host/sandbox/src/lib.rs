@@ -82,7 +82,7 @@ pub(crate) struct Inner {
     pub(crate) handle: Handle,
     pub(crate) ticker: Ticker,
     pub(crate) compiling: Mutex<()>,
-    allocator: Allocator,
+    pub(crate) allocator: Allocator,
     slots: Arc<Semaphore>,
     runtime: Mutex<Option<Runtime>>,
 }

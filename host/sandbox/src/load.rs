@@ -10,8 +10,10 @@ use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::Inner;
 use crate::bindings::{ACTIONS, Guest, GuestPre};
+use crate::cache::CodeHash;
 use crate::contract::{check_contract, mismatch, reason};
 use crate::describe::{DescribeError, describe};
+use crate::engine;
 use crate::info::PluginInfo;
 use crate::inspect::{self, MAX_FILE_BYTES};
 use crate::limits::Bytes;
@@ -54,7 +56,7 @@ pub enum LoadError {
     /// What `describe` returned breaks a rule.
     #[error("its `describe` returned a bad description: {0}")]
     BadDescription(String),
-    /// It is over [the limit](MAX_FILE_BYTES).
+    /// It is over the limit of 64 MiB.
     #[error("it has {}, over the limit of {} for a plugin: strip debug information", Bytes(*size), Bytes(MAX_FILE_BYTES))]
     TooLarge {
         /// Its size in bytes.
@@ -123,33 +125,45 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 pub(crate) fn load(inner: &Inner, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError> {
     inspect::check(bytes)?;
     let hash = blake3::hash(bytes);
-    let cached = inner.cache.as_ref().and_then(|cache| cache.load(&inner.around.engine, &hash));
-    let (component, known) = match cached {
-        Some((component, info)) => (component, Some(info)),
-        None => (compile(inner, bytes)?, None),
+    let engine = &inner.around.engine;
+    let cached = inner.cache.as_ref().and_then(|cache| cache.load(engine, &hash));
+    let from_cache = cached.is_some();
+    let (component, known, kept) = match cached {
+        Some((component, info)) => (component, Some(info), None),
+        None => {
+            let (component, kept) = compile(inner, bytes, &hash)?;
+            (component, None, kept)
+        }
     };
-    let imports = check_contract(&inner.around.engine, &component)?;
+    let imports = check_contract(engine, &component)?;
     let guest = link(inner, &component)?;
-    let from_cache = known.is_some();
     let info = match known {
         Some(info) => info,
         None => ask(inner, &guest)?,
     };
     // Also what was kept: the rules may be newer than it.
     info.check().map_err(LoadError::BadDescription)?;
-    if let Some(cache) = &inner.cache
-        && !from_cache
-    {
-        cache.store(&hash, &component, &info);
+    if let (Some(cache), Some(code_hash)) = (&inner.cache, kept) {
+        cache.keep_info(&hash, code_hash, &info);
     }
     let size = bytes.len() as u64;
     Ok(Arc::new(Plugin { hash: *hash.as_bytes(), size, info, imports, from_cache, guest }))
 }
 
-fn compile(inner: &Inner, bytes: &[u8]) -> Result<Component, LoadError> {
+/// Compiles, and takes the code from the cache if it can be kept there: mapped from a file it costs no memory.
+fn compile(inner: &Inner, bytes: &[u8], hash: &blake3::Hash) -> Result<(Component, Option<CodeHash>), LoadError> {
+    let invalid = |error: wasmtime::Error| LoadError::Invalid(reason(&error));
     // One at a time: the compiler holds many times a component's size while it works.
     let _one = inner.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-    Component::from_binary(&inner.around.engine, bytes).map_err(|error| LoadError::Invalid(reason(&error)))
+    let engine = &inner.around.engine;
+    if let Some(cache) = &inner.cache {
+        let code = engine::compile(inner.allocator, bytes).map_err(invalid)?;
+        match cache.keep_code(engine, hash, &code) {
+            Ok((component, code_hash)) => return Ok((component, Some(code_hash))),
+            Err(error) => tracing::warn!("cannot keep compiled code, so the next start compiles again: {error:#}"),
+        }
+    }
+    Ok((Component::from_binary(engine, bytes).map_err(invalid)?, None))
 }
 
 /// Compares the types and prepares instantiation.

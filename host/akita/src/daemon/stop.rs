@@ -4,10 +4,14 @@
 use std::time::{Duration, Instant};
 
 use akita_core::{Command, EventType};
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::build::Running;
+use crate::{
+    exit::{ExitCode, ExitError},
+    store::StoreError,
+};
 
 /// Exit code of a process that is stopped the hard way: as a shell reports SIGINT.
 const HARD_EXIT: i32 = 130;
@@ -51,7 +55,7 @@ impl Running {
                 Why::Asked
             }
             () = self.asked.cancelled() => Why::Asked,
-            error = self.store.failed() => Why::Broken(anyhow!("the database cannot be written: {error}; {}", error.hint())),
+            error = self.store.failed() => Why::Broken(broken(&error)),
         };
         self.asked.cancel();
         tokio::spawn(async move {
@@ -95,6 +99,15 @@ impl Running {
         tracing::info!("the node has stopped");
         closed.context("the database could not be closed in order; nothing that was accepted is lost")
     }
+}
+
+/// What the operator can mend is told as a wrong file, the rest as a fault of the program.
+fn broken(error: &StoreError) -> anyhow::Error {
+    let code = match error {
+        StoreError::DiskFull | StoreError::Disk(_) | StoreError::Damaged(_) => ExitCode::Config,
+        _ => ExitCode::Internal,
+    };
+    ExitError::new(code, format!("the database cannot be written: {error}")).hint(error.hint()).into()
 }
 
 fn left(deadline: Instant) -> Duration {

@@ -281,6 +281,7 @@ fn old_entries_are_removed_over_the_limit() {
         left(format!("{number}.code"));
     }
     left("half.code.1.new".into());
+    left("orphan.code".into());
     let component = echo();
     sandbox.load_bytes(&component).unwrap();
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 2 * 256);
