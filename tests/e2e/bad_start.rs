@@ -1,10 +1,6 @@
 //! What can be wrong before a node runs: said in words that help, with exit code 3, and nothing is harmed.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::Path,
-};
+use std::{fs, net::TcpListener, path::Path};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -162,7 +158,8 @@ fn an_identity_that_is_none_is_said_and_kept() {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("identity");
     fs::write(&file, b"not 64 bytes").expect("written");
-    let spec = Spec::new("nobody").arg("--mesh-listen", &free_address()).arg("--identity-path", &file.to_string_lossy());
+    let spec =
+        Spec::new("nobody").arg("--mesh-listen", &free_address()).arg("--identity-path", &file.to_string_lossy());
     refused(spec.start_in_vain(), &["identity"]);
     assert_eq!(fs::read(&file).expect("still there"), b"not 64 bytes");
 }

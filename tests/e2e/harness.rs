@@ -246,7 +246,15 @@ impl TestNode {
 
     fn start_command(&self) -> Command {
         let mut command = self.command(&self.spec.launcher);
-        command.args(["start", "--node-name", &self.spec.name, "--api-port", &self.spec.api_port, "--log-level", "debug"]);
+        command.args([
+            "start",
+            "--node-name",
+            &self.spec.name,
+            "--api-port",
+            &self.spec.api_port,
+            "--log-level",
+            "debug",
+        ]);
         command.arg("--plugins").arg(&self.spec.plugins).arg("--data-dir").arg(self.data_dir());
         command.args(&self.spec.args).envs(self.spec.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
@@ -446,11 +454,18 @@ impl TestNode {
     /// Waits until a task has ended, as this node sees it.
     #[track_caller]
     pub fn ended(&self, id: &str) -> Value {
-        find(&format!("the end of task {id} on {}", self.spec.name), || {
-            let (status, task) = self.try_get(&format!("/tasks/{id}?wait=5"))?;
-            let ended = matches!(task["status"].as_str(), Some("completed" | "failed" | "cancelled"));
-            (status == 200 && ended).then_some(task)
-        })
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.try_get(&format!("/tasks/{id}?wait=5"));
+            let word = answer.as_ref().and_then(|(_, task)| task["status"].as_str());
+            match answer {
+                Some((200, task)) if matches!(word, Some("completed" | "failed" | "cancelled")) => return task,
+                other if Instant::now() >= end => {
+                    panic!("waited {} s for the end of {id} on {}: {other:#?}", PATIENCE.as_secs(), self.spec.name);
+                }
+                _ => thread::sleep(LOOK),
+            }
+        }
     }
 
     /// Waits until a task has completed.
@@ -499,12 +514,15 @@ impl Drop for TestNode {
 }
 
 impl TestNode {
-    /// Keeps the whole log of a failed test where `AKITA_E2E_KEEP` says.
+    /// Keeps the log and the database of a failed test where `AKITA_E2E_KEEP` says.
     fn keep_log(&self) {
         let Some(folder) = std::env::var_os("AKITA_E2E_KEEP").map(PathBuf::from) else { return };
         let test = thread::current().name().unwrap_or("test").replace("::", "-");
         let kept = folder.join(format!("{test}-{}.log", self.spec.name));
         let _ = fs::copy(self.log_file(), &kept).or_else(|_| File::create(&kept).map(|_| 0));
+        for file in ["akita.db", "akita.db-wal"] {
+            let _ = fs::copy(self.data_dir().join(file), kept.with_extension(file));
+        }
     }
 }
 

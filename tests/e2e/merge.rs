@@ -31,7 +31,8 @@ fn two_leaders_that_meet_keep_every_task_under_its_id_and_every_result() {
     for node in all {
         for id in in_east.iter().chain(&in_west) {
             wait_until("a waiting task on its new leader", || {
-                node.try_get(&format!("/tasks/{id}")).is_some_and(|(code, task)| code == 200 && task["status"] == "pending")
+                node.try_get(&format!("/tasks/{id}"))
+                    .is_some_and(|(code, task)| code == 200 && task["status"] == "pending")
             });
         }
         assert_eq!(node.completed(&done_in_east)["result"], json!({"done": "east"}));

@@ -7,8 +7,8 @@ use akita_core::{
     Content, NodeId, Outcome, TaskId,
     membership::{ClusterKey, Exchange, Side, cluster_tag},
     wire::{
-        Admitted, Ask, Assign, Assigned, GetCatalog, Hello, Job, Message, Outcomes, Prove, Ran, Refusal, Refused, Report,
-        Sent, Standing, Submit, Taken, Welcome,
+        Admitted, Ask, Assign, Assigned, GetCatalog, Hello, Job, Message, Outcomes, Prove, Ran, Refusal, Refused,
+        Report, Sent, Standing, Submit, Taken, Welcome,
     },
 };
 use akita_mesh::{Event, Identity, Interfaces, Mesh, MeshConfig, PeerId, Tuning};

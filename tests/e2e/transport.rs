@@ -124,7 +124,8 @@ fn nodes_meet_by_reticulum_configurations() {
     let (listens, connects) = (config(false, &server(&address)), config(false, &client(&address)));
     let folder = |dir: &TempDir| dir.path().to_string_lossy().into_owned();
     // The one that connects is up before the other listens.
-    let mut beta = TestNode::prepared(Spec::new("beta").arg("--rns-config", &folder(&connects)).arg("--capabilities", "gpu"));
+    let mut beta =
+        TestNode::prepared(Spec::new("beta").arg("--rns-config", &folder(&connects)).arg("--capabilities", "gpu"));
     beta.spawn();
     let alpha = Spec::new("alpha").arg("--rns-config", &folder(&listens)).start();
     beta.wait_until_running();

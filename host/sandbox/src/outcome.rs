@@ -111,11 +111,11 @@ impl FailureKind {
         FailureKind::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// Whether another attempt, perhaps on another node, may end differently. A time limit may be met on a faster
-    /// node and the host's faults pass; a trap or a full memory comes back with the same input.
+    /// Whether another attempt, perhaps on another node, may end differently. The host's faults pass; a trap, a full
+    /// memory or a time limit comes back with the same input, and a task that loops must not take a slot three times.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, FailureKind::Retryable | FailureKind::TimeLimit | FailureKind::Internal)
+        matches!(self, FailureKind::Retryable | FailureKind::Internal)
     }
 }
 

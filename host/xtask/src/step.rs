@@ -2,6 +2,7 @@
 //! It never decides what to run.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -89,7 +90,7 @@ pub fn succeeds(command: Command) -> bool {
 }
 
 /// A command from a program and its arguments, to write short calls on one line.
-pub fn command<const N: usize>(program: &str, arguments: [&str; N]) -> Command {
+pub fn command<const N: usize>(program: impl AsRef<OsStr>, arguments: [&str; N]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
     command

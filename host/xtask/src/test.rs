@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::paths::Paths;
-use crate::step::{Step, command, say, seconds, succeeds};
+use crate::step::{Step, say, seconds};
 use crate::toolchain::current_cargo;
 use crate::{plugins, python, setup, tutorial};
 
@@ -19,7 +19,6 @@ const PLUGINS_VARIABLE: &str = "AKITA_PLUGINS_DIR";
 /// What became of a step.
 enum Outcome {
     Passed,
-    Skipped(&'static str),
     Failed,
 }
 
@@ -39,20 +38,20 @@ pub fn run(paths: &Paths) -> Result<()> {
         for (name, check) in CHECKS {
             measured(&mut reports, name, || check(paths));
         }
-        licences(paths, &mut reports);
     }
     summary(&reports)
 }
 
 type Check = fn(&Paths) -> Result<()>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 7] = [
     ("format", format_check),
     ("plugins: lints", |paths| lint(paths, true)),
     ("plugins: tests", plugin_tests),
     ("host: lints", |paths| lint(paths, false)),
     ("host: documentation", documentation),
     ("host: tests", host_tests),
+    ("licences and sources", licences),
 ];
 
 fn measured(reports: &mut Vec<Report>, name: &'static str, work: impl FnOnce() -> Result<()>) -> bool {
@@ -114,28 +113,20 @@ fn host_tests(paths: &Paths) -> Result<()> {
     Step::new("test the host", "the failed tests are named above").shown(test)
 }
 
-/// Offline where the advisory database is already here; never the reason why a machine without `cargo-deny` fails.
-fn licences(paths: &Paths, reports: &mut Vec<Report>) {
-    const NAME: &str = "licences and advisories";
-    if !succeeds(command("cargo", ["deny", "--version"])) {
-        let took = Duration::ZERO;
-        reports.push(Report { name: NAME, outcome: Outcome::Skipped("cargo-deny is not installed"), took });
-        return;
-    }
-    measured(reports, NAME, || {
-        for manifest in [paths.root.join("Cargo.toml"), paths.plugins.join("Cargo.toml")] {
-            let mut deny = cargo_in(paths, false);
-            deny.args(["deny", "--offline", "--manifest-path"]).arg(&manifest);
-            deny.args(["check", "--config"])
-                .arg(paths.root.join(".cargo/deny.toml"))
-                .args(["licenses", "bans", "sources"]);
-            if has_advisories() {
-                deny.arg("advisories");
-            }
-            Step::new(format!("check {}", manifest.display()), "see .cargo/deny.toml").quiet(deny)?;
+/// Licences and sources always; advisories where their database is here, because it comes from no package registry.
+fn licences(paths: &Paths) -> Result<()> {
+    let checker = setup::licence_checker(paths)?;
+    for manifest in [paths.root.join("Cargo.toml"), paths.plugins.join("Cargo.toml")] {
+        let mut deny = Command::new(&checker);
+        deny.current_dir(&paths.root).args(["--offline", "--manifest-path"]).arg(&manifest);
+        deny.arg("--config").arg(paths.root.join(".cargo/deny.toml"));
+        deny.args(["check", "licenses", "bans", "sources"]);
+        if has_advisories() {
+            deny.arg("advisories");
         }
-        Ok(())
-    });
+        Step::new(format!("check {}", manifest.display()), "see .cargo/deny.toml").quiet(deny)?;
+    }
+    Ok(())
 }
 
 /// Whether the advisory database has been fetched on this machine, by `cargo deny fetch`.
@@ -150,11 +141,10 @@ fn summary(reports: &[Report]) -> Result<()> {
     let mut failed = Vec::new();
     for Report { name, outcome, took } in reports {
         let word = match outcome {
-            Outcome::Passed => "passed".to_owned(),
-            Outcome::Skipped(why) => format!("skipped: {why}"),
+            Outcome::Passed => "passed",
             Outcome::Failed => {
                 failed.push(*name);
-                "FAILED".to_owned()
+                "FAILED"
             }
         };
         say(&format!("{name:<24} {:>12}  {word}", seconds(*took)));
