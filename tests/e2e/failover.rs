@@ -136,3 +136,40 @@ fn tasks_are_kept_while_there_is_no_leader_and_delivered_when_it_is_back() {
     assert_eq!(worker.completed(&id)["result"], json!({"kept": true}));
     assert_eq!(completions(&leader).get(&id), Some(&1));
 }
+
+#[test]
+fn a_power_cut_of_all_nodes_at_once_delays_their_tasks_by_no_time_limit() {
+    let (mut leader, mut worker) = quick_pair();
+    let far = worker.id();
+    let ids = leader.submit_all(vec![json!({"action": "slow", "ms": 1500}); 6]);
+    wait_until("the worker to run some", || running_on(&leader, &far) > 0);
+    leader.kill_9();
+    worker.kill_9();
+    leader.start();
+    worker.start();
+    wait_until_met(&[&leader, &worker]);
+    // Far sooner than WORKER_PROCESSING_TIMEOUT_S, which would give up on the worker that came back empty.
+    for id in &ids {
+        worker.completed(id);
+    }
+    assert!(leader.ledger("TASK_TIMEOUT").is_empty());
+}
+
+#[test]
+fn what_a_former_leader_had_given_to_a_worker_that_lost_it_is_done_again() {
+    let (one, other) = pair(quick("one").arg("--capabilities", "one"), quick("other").arg("--capabilities", "other"));
+    let (mut leader, mut worker) = leader_first(one, other);
+    let far = worker.id();
+    let task = json!({"action": "slow", "ms": 3000, "required_capabilities": [worker.name()]});
+    let id = leader.submit(&task);
+    wait_until("the worker to run it", || running_on(&leader, &far) == 1);
+    leader.kill_9();
+    wait_until("the worker to lead", || leads(&worker));
+    worker.kill_9();
+    // Whichever of the two clusters gives way: it knows of a task that the other's node has lost.
+    leader.start();
+    worker.start();
+    let done = worker.completed(&id);
+    assert_eq!(done["worker_id"], far.as_str());
+    assert_eq!(leader.completed(&id)["result"]["worked_ms"], 3000);
+}

@@ -64,6 +64,7 @@ async fn start(name: &str, capability: &str, port: Port) -> (Embedded, TempDir) 
     settings.capabilities = vec![capability.to_owned()];
     settings.plugins_dir = plugins();
     settings.api_server = false;
+    settings.log_level = tracing::Level::ERROR;
     (Embedded::start(settings, Interfaces::Memory(port)).await.expect("the node starts"), dir)
 }
 

@@ -63,6 +63,8 @@ struct Inner {
     limits: Limits,
     slots: Arc<Semaphore>,
     held: Mutex<HashSet<(TaskId, u64)>>,
+    /// Ended, and the outcome is on its way to who assigned: asked for again, such a task is not begun again.
+    unsettled: Mutex<HashSet<(TaskId, u64)>>,
     /// Gone when drained, so that whoever reads the other end knows that nothing more comes.
     reports: Mutex<Option<mpsc::UnboundedSender<Report>>>,
     runs: TaskTracker,
@@ -86,6 +88,7 @@ impl Executor {
             limits,
             slots: Arc::new(Semaphore::new(slots)),
             held: Mutex::default(),
+            unsettled: Mutex::default(),
             reports: Mutex::new(Some(reports)),
             runs: TaskTracker::new(),
             draining: AtomicBool::new(false),
@@ -95,22 +98,21 @@ impl Executor {
 
     /// Tasks held: running, or waiting for a slot.
     pub fn held(&self) -> usize {
-        self.lock().len()
+        lock(&self.0.held).len()
     }
 
     /// Takes a task; `false` if this node is full or stopping. A task that it holds already is taken and not run twice.
     pub fn take(&self, assigner: NodeId, job: Job) -> bool {
-        if self.0.draining.load(Ordering::Relaxed) {
-            return false;
-        }
+        let key = (job.task, job.fence);
         {
-            let mut held = self.lock();
-            if held.len() >= MAX_HELD {
-                return false;
-            }
-            if !held.insert((job.task, job.fence)) {
+            let mut held = lock(&self.0.held);
+            if held.contains(&key) || lock(&self.0.unsettled).contains(&key) {
                 return true;
             }
+            if held.len() >= MAX_HELD || self.0.draining.load(Ordering::Relaxed) {
+                return false;
+            }
+            held.insert(key);
         }
         let inner = Arc::clone(&self.0);
         self.0.runs.spawn(async move { inner.handle(assigner, job).await });
@@ -128,12 +130,23 @@ impl Executor {
             self.0.stop.cancel();
             self.0.runs.wait().await;
         }
-        self.0.reports.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.0.reports).take();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<(TaskId, u64)>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether this node runs a task under that fence, or has its outcome.
+    pub fn has(&self, task: TaskId, fence: u64) -> bool {
+        let held = lock(&self.0.held);
+        held.contains(&(task, fence)) || lock(&self.0.unsettled).contains(&(task, fence))
     }
+
+    /// An outcome was taken by who assigned the task, or will never be.
+    pub fn settled(&self, task: TaskId, fence: u64) {
+        lock(&self.0.unsettled).remove(&(task, fence));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {
@@ -147,15 +160,16 @@ impl Inner {
             if let Some(outcome) = outcome {
                 let (task, fence) = key;
                 if let Some(reports) = self.reports() {
+                    lock(&self.unsettled).insert(key);
                     let _ = reports.send(Report::Ran { assigner, task, fence, run_us, outcome });
                 }
             }
         }
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        lock(&self.held).remove(&key);
     }
 
     fn reports(&self) -> Option<mpsc::UnboundedSender<Report>> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.reports).clone()
     }
 
     /// `None` if this node stopped it: another attempt is somebody else's to begin.

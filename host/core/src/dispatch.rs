@@ -93,6 +93,12 @@ impl Dispatch {
         self.tasks.iter().filter(|(_, one)| one.worker == worker).map(|(task, one)| (*task, one.fence)).collect()
     }
 
+    /// What a worker has acknowledged and not ended.
+    pub fn running_on(&self, worker: NodeId) -> Vec<(TaskId, u64)> {
+        let running = self.tasks.iter().filter(|(_, one)| one.worker == worker && one.acknowledged);
+        running.map(|(task, one)| (*task, one.fence)).collect()
+    }
+
     /// The workers that hold something.
     pub fn workers(&self) -> BTreeSet<NodeId> {
         self.tasks.values().map(|one| one.worker).collect()
@@ -133,5 +139,8 @@ mod tests {
         dispatch.assigned(TASK, WORKER, 5, 100);
         dispatch.assigned(TaskId([3; 16]), NodeId([9; 16]), 6, 100);
         assert_eq!(dispatch.held_by(WORKER), [(TASK, 5)]);
+        assert_eq!(dispatch.running_on(WORKER), []);
+        dispatch.acknowledged(TASK, WORKER, 5, 100);
+        assert_eq!(dispatch.running_on(WORKER), [(TASK, 5)]);
     }
 }

@@ -158,9 +158,15 @@ impl Leader {
         match proposed {
             Proposed::Submit(id) if *reply != Reply::Done && self.tentative.remove(&id) => {
                 self.scheduler.remove(id);
+                self.scheduler.settle(id);
             }
-            Proposed::Assign(_, worker) => {
+            Proposed::Assign(task, worker) => {
                 self.placing = self.placing.saturating_sub(1);
+                // Sealed while it was under way: the task is still this log's, and is to be handed over.
+                if *reply == Reply::Sealed {
+                    self.scheduler.put_back(task);
+                }
+                self.scheduler.settle(task);
                 if *reply != Reply::Done {
                     self.scheduler.release(worker, None);
                 }
@@ -264,6 +270,13 @@ impl Leader {
     /// When [`Leader::tick`] or [`Leader::place`] next has something to do by time alone.
     pub fn next_wake(&self) -> Option<Millis> {
         [self.dispatch.next_deadline(), self.scheduler.next_due()].into_iter().flatten().min()
+    }
+
+    /// Tasks that other nodes have acknowledged and not ended, by node. One may have lost them with its process while
+    /// this node did not look: it restarted itself, or it follows another and hears of its former workers no more.
+    pub fn running_elsewhere(&self) -> Vec<(NodeId, Vec<(TaskId, u64)>)> {
+        let others = self.dispatch.workers().into_iter().filter(|worker| *worker != self.me);
+        others.map(|worker| (worker, self.dispatch.running_on(worker))).filter(|(_, tasks)| !tasks.is_empty()).collect()
     }
 
     /// Workers that hold tasks but have not come back since this leader began.

@@ -68,6 +68,8 @@ struct Waiting {
 pub struct Scheduler {
     workers: BTreeMap<NodeId, Worker>,
     waiting: BTreeMap<TaskId, Waiting>,
+    /// Placed, and the commit is under way: it may come to nothing.
+    placed: BTreeMap<TaskId, Waiting>,
     ready: BTreeMap<Class, BTreeMap<Turn, TaskId>>,
     delayed: BTreeSet<(Millis, TaskId)>,
     arrivals: u64,
@@ -159,9 +161,11 @@ impl Scheduler {
 
     /// A task does not wait any more. `false` if it did not.
     pub fn remove(&mut self, id: TaskId) -> bool {
-        let Some(waiting) = self.waiting.remove(&id) else {
-            return false;
-        };
+        self.take(id).is_some()
+    }
+
+    fn take(&mut self, id: TaskId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
         self.delayed.remove(&(waiting.not_before, id));
         if let Some(queue) = self.ready.get_mut(&waiting.class) {
             queue.remove(&waiting.turn);
@@ -169,7 +173,20 @@ impl Scheduler {
                 self.ready.remove(&waiting.class);
             }
         }
-        true
+        Some(waiting)
+    }
+
+    /// A placement was committed, or its task does not wait any more.
+    pub fn settle(&mut self, id: TaskId) {
+        self.placed.remove(&id);
+    }
+
+    /// A placement came to nothing: its task waits as before.
+    pub fn put_back(&mut self, id: TaskId) {
+        if let Some(waiting) = self.placed.remove(&id).filter(|_| !self.waiting.contains_key(&id)) {
+            self.ready.entry(waiting.class.clone()).or_default().insert(waiting.turn, id);
+            self.waiting.insert(id, waiting);
+        }
     }
 
     /// A worker is rid of a task; `run_us` is how long it ran, where it did.
@@ -211,7 +228,9 @@ impl Scheduler {
             let Some(id) = self.ready.get(&class).and_then(|queue| queue.get(&turn)).copied() else {
                 continue;
             };
-            self.remove(id);
+            if let Some(waiting) = self.take(id) {
+                self.placed.insert(id, waiting);
+            }
             self.hold(node);
             placed.push((id, node));
             if let Some((next, _)) = self.ready.get(&class).and_then(|queue| queue.first_key_value()) {

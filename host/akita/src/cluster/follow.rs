@@ -61,6 +61,7 @@ impl Cluster {
     /// Reports to the leader while there is another one; founds a cluster when it stays silent.
     pub(super) async fn follow(&self) {
         let mut silent_since: Option<Instant> = None;
+        let mut recalled: Option<(Standing, Instant)> = None;
         let mut standing = self.0.standing.subscribe();
         loop {
             if self.leads() {
@@ -72,11 +73,14 @@ impl Cluster {
             let pause = match self.report(false).await {
                 Ok(()) => {
                     silent_since = None;
+                    self.0.leader_silent.send_replace(false);
+                    self.recall(&mut recalled).await;
                     self.deliver().await;
                     self.report_pause()
                 }
                 Err(error) => {
                     let since = *silent_since.get_or_insert_with(Instant::now);
+                    self.0.leader_silent.send_replace(true);
                     tracing::debug!(%error, "the leader does not answer");
                     if since.elapsed() >= self.leader_patience() && !self.leads() {
                         self.found("the leader was silent for too long").await;
@@ -90,6 +94,16 @@ impl Cluster {
                 () = self.0.report_now.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+
+    /// Asks after tasks that this node gave out before it gave way: nobody reports on them any more.
+    async fn recall(&self, last: &mut Option<(Standing, Instant)>) {
+        let every = Duration::from_millis(self.0.tuning.node_timeout);
+        let standing = self.standing();
+        if last.is_none_or(|(then, at)| then != standing || at.elapsed() >= every) {
+            *last = Some((standing, Instant::now()));
+            self.0.driver.recall(None).await;
         }
     }
 

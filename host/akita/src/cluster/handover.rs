@@ -27,7 +27,13 @@ impl Cluster {
         let leader = self.standing().leader;
         let bytes: usize = tasks.iter().map(|task| task.input.len()).sum();
         let wait = self.patience(leader) + airtime(bytes, self.rtt_ms(leader));
-        match self.call::<Submitted>(leader, &Submit { tasks, imported }, wait).await {
+        let submit = Submit { tasks, imported };
+        let answer = tokio::select! {
+            answer = self.call::<Submitted>(leader, &submit, wait) => answer,
+            // Whoever has just submitted waits for an answer; what is handed over does not.
+            () = self.leader_lost(leader), if !imported => return Err(unavailable("it has fallen silent")),
+        };
+        match answer {
             Ok(answer) => Ok(answer.statuses),
             Err(CallFailed::Refused(refused)) => Err(match refused.why {
                 Refusal::QueueFull => NodeError::QueueFull { limit: self.0.tuning.max_queue, retry_after_s: 2 },
@@ -38,6 +44,15 @@ impl Cluster {
                 _ => unavailable(&refused.detail),
             }),
             Err(error) => Err(unavailable(&error.to_string())),
+        }
+    }
+
+    /// Returns when the leader is known not to answer, or leads no more.
+    async fn leader_lost(&self, leader: NodeId) {
+        let (mut silent, mut standing) = (self.0.leader_silent.subscribe(), self.0.standing.subscribe());
+        tokio::select! {
+            _ = silent.wait_for(|silent| *silent) => {}
+            _ = standing.wait_for(|standing| standing.leader != leader) => {}
         }
     }
 

@@ -54,6 +54,10 @@ impl Cluster {
             let _ = self.0.driver.commit(rows).await;
             tracing::info!(%node, name, "a node is online");
         }
+        if news.joined {
+            // Since this leader last knew it, it may have lost its tasks with its process.
+            self.0.driver.recall(Some(node)).await;
+        }
         if report.leaving {
             self.0.driver.worker_leaving(node).await;
         } else if news.fetch {

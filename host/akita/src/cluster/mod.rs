@@ -97,6 +97,8 @@ struct Inner {
     resources: watch::Receiver<Resources>,
     books: OnceLock<Weak<dyn Books>>,
     standing: watch::Sender<Standing>,
+    /// The leader did not answer lately, or its link was lost: submissions need not wait to find that out again.
+    leader_silent: watch::Sender<bool>,
     known: Mutex<Known>,
     /// One change of sides at a time.
     moving: tokio::sync::Mutex<()>,
@@ -136,6 +138,7 @@ impl Cluster {
             resources: start.resources,
             books: OnceLock::new(),
             standing: watch::Sender::new(start.standing),
+            leader_silent: watch::Sender::new(false),
             known: Mutex::new(known),
             moving: tokio::sync::Mutex::new(()),
             report_now: Notify::new(),
@@ -249,6 +252,7 @@ impl Cluster {
     fn stand(&self, standing: Standing) {
         let changed = self.0.standing.send_if_modified(|old| std::mem::replace(old, standing) != standing);
         if changed {
+            self.0.leader_silent.send_replace(false);
             tracing::info!(leader = %standing.leader, cluster = %standing.cluster, leads = self.leads(), "the cluster has a leader");
             self.announce();
             self.0.report_now.notify_one();
@@ -298,6 +302,7 @@ impl Cluster {
             peer.lost_link = Some(Instant::now());
         }
         if self.standing().leader == node {
+            self.0.leader_silent.send_replace(true);
             self.0.report_now.notify_one();
         }
     }

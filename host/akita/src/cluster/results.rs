@@ -40,6 +40,9 @@ impl Cluster {
                 match report {
                     Report::Ran { assigner, task, fence, run_us, outcome } => {
                         said.remove(&task);
+                        if assigner == self.0.me {
+                            self.0.executor.settled(task, fence);
+                        }
                         let ran = Ran::new(task, fence, run_us, outcome);
                         if assigner == self.0.me {
                             own.push(ran);
@@ -91,6 +94,7 @@ impl Cluster {
                 tracing::debug!(%node, %error, "outcomes could not be delivered yet");
                 tokio::time::sleep(RETRY).await;
             }
+            chunk.ran.iter().for_each(|ran| self.0.executor.settled(ran.task, ran.fence));
         }
     }
 

@@ -49,13 +49,16 @@ impl Cluster {
     }
 
     fn assigned(&self, node: NodeId, assign: Assign) -> Vec<u8> {
-        if self.standing().leader != node {
+        let from_leader = self.standing().leader == node;
+        // One that gave way may still ask after what it had given out, but not give out more.
+        if !from_leader && !assign.jobs.iter().any(|job| self.0.executor.has(job.task, job.fence)) {
             return self.refuse(Refusal::NotLeader, "only the leader may assign tasks");
         }
         let jobs = assign.jobs.into_iter();
         let refused = jobs.filter_map(|job| {
             let task = job.task;
-            (!self.0.executor.take(node, job)).then_some(task)
+            let taken = if from_leader { self.0.executor.take(node, job) } else { self.0.executor.has(task, job.fence) };
+            (!taken).then_some(task)
         });
         Assigned { refused: refused.collect() }.encode()
     }

@@ -61,6 +61,8 @@ enum Request {
     Waiting { limit: usize, reply: oneshot::Sender<Vec<TaskId>> },
     /// Workers that hold tasks but are not there.
     Absent { reply: oneshot::Sender<Vec<NodeId>> },
+    /// Ask other workers whether they still have what they acknowledged; `only`: this one.
+    Recall { only: Option<NodeId> },
     /// Give out no more work: the node is stopping.
     Pause,
 }
@@ -155,6 +157,12 @@ impl Driver {
     /// Workers that hold tasks of this leader but are not there.
     pub async fn absent(&self) -> Vec<NodeId> {
         self.ask(|reply| Request::Absent { reply }).await.unwrap_or_default()
+    }
+
+    /// Asks other workers, or `only` that one, whether they still have what they acknowledged. What was lost with a
+    /// worker's process while nobody looked would otherwise wait for WORKER_PROCESSING_TIMEOUT_S.
+    pub async fn recall(&self, only: Option<NodeId>) {
+        let _ = self.requests.send(Request::Recall { only }).await;
     }
 
     /// Gives out no more work.

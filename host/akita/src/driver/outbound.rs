@@ -98,22 +98,45 @@ impl Outbound {
             }
         }
         for (worker, tasks) in others {
-            let delivery = Errand {
-                me: self.me,
-                executor: self.executor.clone(),
-                assigner: Arc::clone(&self.assigner),
-                store: self.store.clone(),
-                driver: self.driver.clone(),
-            };
+            let delivery = self.errand(false);
             tokio::spawn(async move { delivery.run(worker, tasks).await });
         }
         taken
+    }
+
+    /// Sends once more what a worker has acknowledged. It takes what it has as taken, and a worker of this leader begins
+    /// what it has lost; what is refused waits again.
+    pub(super) fn ask_after(&self, worker: NodeId, held: Vec<(TaskId, u64)>) {
+        let errand = self.errand(true);
+        tokio::spawn(async move {
+            let mut tasks = Vec::with_capacity(held.len());
+            for (id, fence) in held {
+                let record = errand.store.task_meta(id).await.ok().flatten();
+                let task = record.map(|record| record.task);
+                let held = |task: &Task| task.assignment.is_some_and(|held| held.fence == fence);
+                tasks.extend(task.filter(held).map(|task| (task, None)));
+            }
+            errand.run(worker, tasks).await;
+        });
+    }
+
+    fn errand(&self, again: bool) -> Errand {
+        Errand {
+            me: self.me,
+            again,
+            executor: self.executor.clone(),
+            assigner: Arc::clone(&self.assigner),
+            store: self.store.clone(),
+            driver: self.driver.clone(),
+        }
     }
 }
 
 /// Everything that one delivery needs, so that the loop need not wait for it.
 struct Errand {
     me: NodeId,
+    /// The worker had these before: what it refuses now was lost with its process.
+    again: bool,
     executor: Executor,
     assigner: Arc<dyn Assigner>,
     store: Store,
@@ -157,7 +180,7 @@ impl Errand {
         match self.assigner.assign(worker, jobs).await {
             Delivery::Taken { refused } => {
                 let (refused, taken) = ids.into_iter().partition(|(task, _)| refused.contains(task));
-                self.driver.delivered(worker, taken, refused, false).await;
+                self.driver.delivered(worker, taken, refused, self.again).await;
             }
             Delivery::Unreachable => self.driver.delivered(worker, Vec::new(), ids, true).await,
         }

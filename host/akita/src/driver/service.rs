@@ -281,6 +281,12 @@ impl Service {
             Request::Absent { reply } => {
                 let _ = reply.send(self.leader.absent_holders());
             }
+            Request::Recall { only } => {
+                let running = self.leader.running_elsewhere().into_iter();
+                for (worker, tasks) in running.filter(|(worker, _)| only.is_none_or(|only| only == *worker)) {
+                    self.outbound.ask_after(worker, tasks);
+                }
+            }
             Request::Pause => self.paused = true,
         }
     }

@@ -142,6 +142,7 @@ impl Demo {
             Ok((agree && online(&one) == 2 && online(&other) == 2).then_some(()))
         })?;
         say(&format!("the nodes found each other, {:.1} s after both were up", started.elapsed().as_secs_f64()));
+        say(&format!("the APIs: {} (alpha) and {} (beta)", alpha.api.address(), beta.api.address()));
         Ok(())
     }
 
