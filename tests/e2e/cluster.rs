@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     harness::{Spec, TestNode, text, wait_until},
@@ -96,7 +96,7 @@ fn an_input_and_a_result_of_megabytes_cross_the_mesh() {
         let id = node.submit(&task);
         for reader in [&alpha, &beta] {
             let done = reader.completed(&id);
-            assert!(done["result"]["text"] == Value::from(text.as_str()), "the text came back changed");
+            assert!(done["result"]["text"] == text.as_str(), "the text came back changed");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! No more room on the disk: the node stops and says so, and nothing that it had accepted is lost.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     cluster::completions,
@@ -32,7 +32,7 @@ fn a_node_whose_disk_is_full_stops_and_goes_on_when_there_is_room() {
     node.start();
     for id in &accepted {
         let done = node.completed(id);
-        assert!(done["result"]["filler"] == Value::from(filler.as_str()));
+        assert!(done["result"]["filler"] == filler.as_str());
     }
     let times = completions(&node);
     assert!(accepted.iter().all(|id| times.get(id) == Some(&1)), "each once");

@@ -173,3 +173,30 @@ fn what_a_former_leader_had_given_to_a_worker_that_lost_it_is_done_again() {
     assert_eq!(done["worker_id"], far.as_str());
     assert_eq!(leader.completed(&id)["result"]["worked_ms"], 3000);
 }
+
+#[test]
+fn waiting_tasks_outlive_any_number_of_changes_of_the_lead() {
+    let (one, other) = quick_pair();
+    let mut nodes = [one, other];
+    let waits = json!({"action": "echo", "wait": "for it", "required_capabilities": ["late"]});
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(nodes[0].submit(&waits));
+        let leader = usize::from(!leads(&nodes[0]));
+        nodes[leader].kill_9();
+        wait_until("the other to lead", || leads(&nodes[1 - leader]));
+        ids.push(nodes[1 - leader].submit(&waits));
+        nodes[leader].start();
+        // Whichever of the two gives way hands over, also what the other had handed to it before.
+        wait_until_met(&[&nodes[0], &nodes[1]]);
+    }
+    nodes[1].stop();
+    nodes[1].spec_mut().set_arg("--capabilities", "late");
+    nodes[1].start();
+    wait_until_met(&[&nodes[0], &nodes[1]]);
+    for id in &ids {
+        for node in &nodes {
+            assert_eq!(node.completed(id)["result"], json!({"wait": "for it"}));
+        }
+    }
+}

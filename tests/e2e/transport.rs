@@ -111,7 +111,7 @@ fn run_tasks_between(alpha: &TestNode, beta: &TestNode) {
     }
     let long: String = "mesh ".repeat(40_000);
     let id = alpha.submit(&json!({"action": "echo", "input": long, "required_capabilities": ["gpu"]}));
-    assert!(alpha.completed(&id)["result"] == Value::from(long), "200 kB came back changed");
+    assert!(alpha.completed(&id)["result"] == long.as_str(), "200 kB came back changed");
     let ids = alpha.submit_all((0..50).map(|n| json!({"action": "echo", "n": n})).collect());
     for id in ids {
         beta.completed(&id);

@@ -22,6 +22,8 @@ pub struct InFlight {
 #[derive(Debug, Default)]
 pub struct Dispatch {
     tasks: BTreeMap<TaskId, InFlight>,
+    /// Each worker's last outcome: of which fence, and when.
+    outcomes: BTreeMap<NodeId, (u64, Millis)>,
     deadlines: BTreeSet<(Millis, TaskId)>,
 }
 
@@ -74,13 +76,31 @@ impl Dispatch {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// What is overdue at `now`. Each is named again after another second at the earliest, should taking it back fail.
-    pub fn overdue(&mut self, now: Millis) -> Vec<Overdue> {
-        let late: Vec<TaskId> =
-            self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, task)| *task).collect();
+    /// A worker gave an outcome. It takes its tasks in the order of their assignment, so until now it had no slot for
+    /// those assigned later.
+    pub fn outcome(&mut self, worker: NodeId, fence: u64, now: Millis) {
+        self.outcomes.insert(worker, (fence, now));
+    }
+
+    /// A worker is gone.
+    pub fn forget(&mut self, worker: NodeId) {
+        self.outcomes.remove(&worker);
+    }
+
+    /// What is overdue at `now`, at most `most`. Each is named again after another second at the earliest, should taking
+    /// it back fail. What its worker could not have begun yet has `patience` from the last outcome before it.
+    pub fn overdue(&mut self, now: Millis, patience: Millis, most: usize) -> Vec<Overdue> {
+        let late = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).take(most);
+        let late: Vec<TaskId> = late.map(|(_, task)| *task).collect();
         late.into_iter()
             .filter_map(|task| {
                 let one = *self.tasks.get(&task)?;
+                let before = self.outcomes.get(&one.worker).filter(|(fence, _)| *fence <= one.fence);
+                let due = before.map(|(_, at)| at + patience).filter(|due| one.acknowledged && *due > now);
+                if let Some(deadline) = due {
+                    self.set(task, InFlight { deadline, ..one });
+                    return None;
+                }
                 self.set(task, InFlight { deadline: now + 1_000, ..one });
                 let cause = if one.acknowledged { RequeueCause::ProcessingTimeout } else { RequeueCause::AckTimeout };
                 Some(Overdue { task, fence: one.fence, cause })
@@ -123,14 +143,30 @@ mod tests {
     fn patience_ends_first_for_the_acknowledgement_then_for_the_outcome() {
         let mut dispatch = Dispatch::default();
         dispatch.assigned(TASK, WORKER, 5, 100);
-        assert!(dispatch.overdue(99).is_empty());
-        assert_eq!(dispatch.overdue(100), [Overdue { task: TASK, fence: 5, cause: RequeueCause::AckTimeout }]);
-        assert!(dispatch.overdue(101).is_empty(), "said once");
+        assert!(dispatch.overdue(99, 400, 9).is_empty());
+        assert_eq!(dispatch.overdue(100, 400, 9), [Overdue { task: TASK, fence: 5, cause: RequeueCause::AckTimeout }]);
+        assert!(dispatch.overdue(101, 400, 9).is_empty(), "said once");
         dispatch.acknowledged(TASK, WORKER, 5, 500);
-        assert!(dispatch.overdue(499).is_empty());
-        assert_eq!(dispatch.overdue(500)[0].cause, RequeueCause::ProcessingTimeout);
+        assert!(dispatch.overdue(499, 400, 9).is_empty());
+        assert_eq!(dispatch.overdue(500, 400, 9)[0].cause, RequeueCause::ProcessingTimeout);
         assert_eq!(dispatch.ended(TASK), Some(WORKER));
         assert_eq!((dispatch.next_deadline(), dispatch.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_task_that_waits_behind_others_at_its_worker_is_not_late() {
+        let mut dispatch = Dispatch::default();
+        for n in 0..3u8 {
+            dispatch.acknowledged(TaskId([n; 16]), WORKER, 5 + u64::from(n), 300);
+        }
+        dispatch.ended(TaskId([0; 16]));
+        dispatch.outcome(WORKER, 5, 250);
+        assert!(dispatch.overdue(300, 200, 9).is_empty(), "the worker has just begun the next one");
+        let late: Vec<TaskId> = dispatch.overdue(450, 200, 9).iter().map(|one| one.task).collect();
+        assert_eq!(late.len(), 2, "now it has been silent for too long");
+        dispatch.acknowledged(TASK, WORKER, 4, 600);
+        dispatch.outcome(WORKER, 9, 590);
+        assert_eq!(dispatch.overdue(600, 200, 1).len(), 1, "what was assigned before had its slot");
     }
 
     #[test]

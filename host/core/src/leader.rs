@@ -10,8 +10,12 @@ use crate::{
     schedule::{Load, Offer, Resolved, Scheduler},
     state::Change,
     task::{Status, Task, TaskSpec},
-    tuning::Tuning,
+    tuning::{Tuning, airtime},
 };
+
+/// Assignments taken back by one call of [`Leader::tick`] at most: an entry of the log has a bound, and after a machine
+/// has slept, everything may be late at once.
+const MAX_LATE: usize = 1_024;
 
 /// What the leader remembers of a command that it proposed, to make sense of the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +39,8 @@ impl Proposed {
     }
 }
 
-/// The leader's soft state. A new one is built from [`crate::State`] whenever a node begins to lead.
+/// The leader's soft state. Two clocks come in: `time`, the log's, which may leap as the machine's clock is set, and
+/// `now`, which only ever goes on; patience is measured by the latter. A new one is built from [`crate::State`] whenever a node begins to lead.
 #[derive(Debug)]
 pub struct Leader {
     me: NodeId,
@@ -45,9 +50,10 @@ pub struct Leader {
     run_us: BTreeMap<TaskId, u64>,
     /// Offered before the commit, so that task and assignment share one.
     tentative: BTreeSet<TaskId>,
-    /// Placements whose commit is under way.
-    placing: usize,
+    /// Committed to a worker that was lost meanwhile.
+    orphans: Vec<(TaskId, u64)>,
     leading: bool,
+    paused: bool,
 }
 
 impl Leader {
@@ -60,14 +66,15 @@ impl Leader {
             dispatch: Dispatch::default(),
             run_us: BTreeMap::new(),
             tentative: BTreeSet::new(),
-            placing: 0,
+            orphans: Vec::new(),
             leading: true,
+            paused: false,
         }
     }
 
     /// Takes up the tasks that the log holds, after a restart. What this node itself ran is lost with its process and
     /// comes back as commands; what others run may still be reported until patience ends.
-    pub fn resume<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Task>, now: Millis) -> Vec<Command> {
+    pub fn resume<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Task>, time: Millis, now: Millis) -> Vec<Command> {
         let mut commands = Vec::new();
         for task in tasks {
             match task.assignment {
@@ -80,7 +87,7 @@ impl Leader {
                     let patience = now + self.tuning.processing_timeout;
                     self.dispatch.acknowledged(task.id, held.worker, held.fence, patience);
                 }
-                None => self.wait(task),
+                None => self.wait(task, time, now),
             }
         }
         commands
@@ -96,9 +103,14 @@ impl Leader {
         self.leading = leading;
     }
 
+    /// Gives out no more work, whatever becomes of the cluster: the node is stopping.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
     /// Tasks that have not ended, with those whose commit is under way.
     pub fn queue_len(&self) -> usize {
-        self.scheduler.waiting() + self.placing + self.dispatch.len()
+        self.scheduler.waiting() + self.scheduler.placed() + self.dispatch.len()
     }
 
     /// Tasks that wait, at most `limit`.
@@ -135,9 +147,10 @@ impl Leader {
     }
 
     /// A task whose `Submit` is about to be proposed: it may be placed in the same entry.
-    pub fn offer(&mut self, id: TaskId, spec: &TaskSpec, now: Millis) {
+    pub fn offer(&mut self, id: TaskId, spec: &TaskSpec, time: Millis) {
         if self.dispatch.get(id).is_none()
-            && self.scheduler.add(id, &spec.action, &spec.required, spec.priority, now, 0)
+            && !self.scheduler.is_placed(id)
+            && self.scheduler.add(id, &spec.action, &spec.required, spec.priority, time, 0)
         {
             self.tentative.insert(id);
         }
@@ -145,12 +158,10 @@ impl Leader {
 
     /// Placements to propose now.
     pub fn place(&mut self, now: Millis, most: usize) -> Vec<Command> {
-        if !self.leading {
+        if !self.leading || self.paused {
             return Vec::new();
         }
-        let placed = self.scheduler.place(now, most);
-        self.placing += placed.len();
-        placed.into_iter().map(|(task, worker)| Command::Assign { task, worker }).collect()
+        self.scheduler.place(now, most).into_iter().map(|(task, worker)| Command::Assign { task, worker }).collect()
     }
 
     /// What became of a command that this leader proposed. To be called before [`Leader::changed`] for that entry.
@@ -158,33 +169,28 @@ impl Leader {
         match proposed {
             Proposed::Submit(id) if *reply != Reply::Done && self.tentative.remove(&id) => {
                 self.scheduler.remove(id);
-                self.scheduler.settle(id);
+                self.scheduler.unplace(id);
             }
-            Proposed::Assign(task, worker) => {
-                self.placing = self.placing.saturating_sub(1);
+            Proposed::Assign(task, _) => match reply {
+                Reply::Done => self.scheduler.settle(task),
                 // Sealed while it was under way: the task is still this log's, and is to be handed over.
-                if *reply == Reply::Sealed {
-                    self.scheduler.put_back(task);
-                }
-                self.scheduler.settle(task);
-                if *reply != Reply::Done {
-                    self.scheduler.release(worker, None);
-                }
-            }
+                Reply::Sealed => self.scheduler.put_back(task),
+                _ => self.scheduler.unplace(task),
+            },
             _ => {}
         }
     }
 
-    /// A committed change. Answers a task whose assignment is now to be sent to its worker.
-    pub fn changed(&mut self, change: &Change, now: Millis) -> Option<Task> {
+    /// A committed change of an entry of that `time`. Answers a task whose assignment is now to be sent to its worker.
+    pub fn changed(&mut self, change: &Change, time: Millis, now: Millis) -> Option<Task> {
         match change {
             // One that was offered before its commit is with the scheduler already, or placed by the same entry.
             Change::Accepted { task, .. } => {
                 if !self.tentative.remove(&task.id) {
-                    self.wait(task);
+                    self.wait(task, time, now);
                 }
             }
-            Change::Moved(task) => return self.moved(task, now),
+            Change::Moved(task) => return self.moved(task, time, now),
             Change::Ended { task, .. } => self.gone(task.id),
             Change::HandedOver { task, .. } => {
                 self.scheduler.remove(*task);
@@ -195,31 +201,45 @@ impl Leader {
         None
     }
 
-    fn moved(&mut self, task: &Task, now: Millis) -> Option<Task> {
+    fn moved(&mut self, task: &Task, time: Millis, now: Millis) -> Option<Task> {
         match (task.status, task.assignment) {
             (Status::Assigned, Some(held)) => {
-                let patience = self.tuning.ack_patience(self.scheduler.rtt(held.worker));
+                let rtt = self.scheduler.rtt(held.worker);
+                // A few tasks may share a slow link.
+                let patience = self.tuning.ack_patience(rtt) + airtime(task.input_len, rtt) * 4;
+                self.scheduler.remove(task.id);
                 self.dispatch.assigned(task.id, held.worker, held.fence, now + patience);
+                if !self.scheduler.has_worker(held.worker) {
+                    self.orphans.push((task.id, held.fence));
+                    return None;
+                }
                 return Some(task.clone());
             }
             (Status::Running, Some(held)) => {
-                let patience =
-                    self.tuning.processing_timeout + self.tuning.ack_patience(self.scheduler.rtt(held.worker));
+                let rtt = self.scheduler.rtt(held.worker);
+                let limit = u64::from(task.timeout_ms.unwrap_or(0));
+                let patience = self.tuning.processing_timeout.max(limit) + self.tuning.ack_patience(rtt);
                 self.dispatch.acknowledged(task.id, held.worker, held.fence, now + patience);
             }
             _ => {
                 self.gone(task.id);
-                self.wait(task);
+                self.wait(task, time, now);
             }
         }
         None
     }
 
     /// A worker said how long a task ran; used once the outcome is committed.
-    pub fn ran(&mut self, task: TaskId, micros: u64) {
-        if self.dispatch.get(task).is_some() {
+    pub fn ran(&mut self, task: TaskId, micros: u64, now: Millis) {
+        if let Some(one) = self.dispatch.get(task).copied() {
+            self.dispatch.outcome(one.worker, one.fence, now);
             self.run_us.insert(task, micros);
         }
+    }
+
+    /// A worker did not take what it was given, or nobody could tell: it gets nothing for a while.
+    pub fn refused(&mut self, worker: NodeId, now: Millis) {
+        self.scheduler.refused(worker, now);
     }
 
     fn gone(&mut self, task: TaskId) {
@@ -229,8 +249,9 @@ impl Leader {
         }
     }
 
-    fn wait(&mut self, task: &Task) {
-        let not_before = task.not_before;
+    fn wait(&mut self, task: &Task, time: Millis, now: Millis) {
+        let wait = task.not_before.saturating_sub(time);
+        let not_before = if wait == 0 { 0 } else { now + wait };
         self.scheduler.add(task.id, &task.action, &task.required, task.priority, task.submitted_at, not_before);
     }
 
@@ -256,6 +277,7 @@ impl Leader {
     /// A worker went away, or came back as a new process that knows nothing of its tasks: takes them back.
     pub fn worker_lost(&mut self, node: NodeId) -> Vec<Command> {
         self.scheduler.worker_down(node);
+        self.dispatch.forget(node);
         let cause = RequeueCause::WorkerOffline;
         let held = self.dispatch.held_by(node);
         held.into_iter().map(|(task, fence)| Command::Requeue { task, fence, cause }).collect()
@@ -263,13 +285,24 @@ impl Leader {
 
     /// What time alone brings about.
     pub fn tick(&mut self, now: Millis) -> Vec<Command> {
-        let late = self.dispatch.overdue(now);
-        late.into_iter().map(|one| Command::Requeue { task: one.task, fence: one.fence, cause: one.cause }).collect()
+        let cause = RequeueCause::Refused;
+        let orphans = std::mem::take(&mut self.orphans);
+        let orphans = orphans.into_iter().map(|(task, fence)| Command::Requeue { task, fence, cause });
+        let late = self.dispatch.overdue(now, self.tuning.processing_timeout, MAX_LATE);
+        let late = late.into_iter().map(|one| Command::Requeue { task: one.task, fence: one.fence, cause: one.cause });
+        orphans.chain(late).collect()
     }
 
     /// When [`Leader::tick`] or [`Leader::place`] next has something to do by time alone.
     pub fn next_wake(&self) -> Option<Millis> {
-        [self.dispatch.next_deadline(), self.scheduler.next_due()].into_iter().flatten().min()
+        // Nobody places what is due while this node gives out no work.
+        let due = self.scheduler.next_due().filter(|_| self.leading && !self.paused);
+        [self.dispatch.next_deadline(), due].into_iter().flatten().min()
+    }
+
+    /// Tasks that a worker was given, with those whose commit is under way; `None` if it is not there.
+    pub fn given_to(&self, worker: NodeId) -> Option<u64> {
+        self.scheduler.in_flight(worker)
     }
 
     /// Tasks that other nodes have acknowledged and not ended, by node. One may have lost them with its process while
@@ -288,3 +321,7 @@ impl Leader {
 #[cfg(test)]
 #[path = "leader_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod merge_tests;

@@ -49,7 +49,7 @@ impl World {
             if let Change::Ended { task, .. } = change {
                 assert!(self.ended.insert(task.id, task.status).is_none(), "a task ends once");
             }
-            if let Some(task) = leader.changed(change, self.now) {
+            if let Some(task) = leader.changed(change, self.now, self.now) {
                 let held = task.assignment.expect("sent tasks are assigned");
                 self.held.push_back((task.id, held.worker, held.fence));
             }
@@ -77,7 +77,7 @@ impl World {
             return;
         };
         let outcome = Outcome::Completed(Content { content_type: "a/b".into(), body: vec![] });
-        leader.ran(task, 50);
+        leader.ran(task, 50, self.now);
         self.commit(leader, vec![Command::Finish { task, fence, worker, outcome }]);
     }
 }
@@ -130,7 +130,7 @@ fn a_restart_takes_back_what_this_node_ran_and_waits_for_others() {
     assert_eq!(world.held[1].1, other);
     let mut leader = Leader::new(ME, Tuning::default());
     let tasks: Vec<Task> = world.state.tasks().values().cloned().collect();
-    let commands = leader.resume(&tasks, world.now);
+    let commands = leader.resume(&tasks, world.now, world.now);
     assert_eq!(commands.len(), 1);
     assert_eq!(leader.absent_holders(), [ME, other]);
     world.held.pop_front();
@@ -140,6 +140,38 @@ fn a_restart_takes_back_what_this_node_ran_and_waits_for_others() {
     world.step(&mut leader);
     world.finish(&mut leader);
     assert_eq!(world.ended.len(), 2);
+}
+
+#[test]
+fn a_task_that_is_being_placed_while_the_log_is_sealed_still_waits_to_be_handed_over() {
+    let seal = || Command::Seal { into: ClusterId([9; 16]), leader: NodeId([2; 16]) };
+    // Accepted, sealed and placed by one entry; and accepted before, placed by an entry after the seal.
+    for together in [true, false] {
+        let (mut world, mut leader) = start();
+        let spec = TaskSpec {
+            action: "p/a".into(),
+            required: vec![],
+            priority: 1,
+            timeout_ms: None,
+            input: Content { content_type: "a/b".into(), body: vec![] },
+        };
+        let id = TaskId([7; 16]);
+        leader.offer(id, &spec, world.now);
+        let submit = Command::Submit { id, origin: ME, attempts: 0, max_attempts: 3, spec };
+        let place = leader.place(world.now, 10);
+        assert_eq!(place.len(), 1);
+        if together {
+            world.commit(&mut leader, [vec![submit, seal()], place].concat());
+        } else {
+            world.commit(&mut leader, vec![submit]);
+            world.commit(&mut leader, vec![seal()]);
+            world.commit(&mut leader, place);
+        }
+        assert_eq!(leader.waiting(10), [id]);
+        assert_eq!(leader.queue_len(), 1);
+        world.commit(&mut leader, vec![Command::HandOver { tasks: vec![id], to: ClusterId([9; 16]) }]);
+        assert_eq!((leader.queue_len(), world.state.tasks().len()), (0, 0));
+    }
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::{
     id::{Millis, NodeId, TaskId},
-    tuning::SLOW_RTT_MS,
+    tuning::{MAX_RTT_MS, SLOW_RTT_MS},
 };
 
 /// Work that a worker should have at hand so that it never waits for the next assignment, in microseconds: a commit and
@@ -18,6 +18,13 @@ const MAX_PER_SLOT: u64 = 64;
 const FULL_MEMORY_PERCENT: u8 = 95;
 /// Weight of a new run time in the moving mean: one in eight.
 const MEAN_SHIFT: u64 = 8;
+/// A longer run says no more about the next one, in microseconds: the number comes from the worker.
+const LONGEST_RUN_US: u64 = 24 * 3_600_000_000;
+/// A worker that did not take what it was given gets nothing for so long, doubled with each time, in milliseconds:
+/// otherwise the same tasks would go to and fro as fast as the disk commits.
+const FIRST_PAUSE_MS: u64 = 500;
+/// The longest such pause, in milliseconds.
+const LONGEST_PAUSE_MS: u64 = 30_000;
 /// Names offered beside an unknown action.
 const MAX_NEAR: usize = 3;
 
@@ -49,6 +56,10 @@ struct Worker {
     load: Load,
     in_flight: u64,
     mean_run_us: Option<u64>,
+    /// Times in a row that it did not take a task.
+    refusals: u32,
+    /// Gets nothing before this time; 0: it may.
+    paused_until: Millis,
 }
 
 /// Tasks that ask for the same: if one finds no worker, none of them does.
@@ -69,10 +80,12 @@ pub struct Scheduler {
     workers: BTreeMap<NodeId, Worker>,
     waiting: BTreeMap<TaskId, Waiting>,
     /// Placed, and the commit is under way: it may come to nothing.
-    placed: BTreeMap<TaskId, Waiting>,
+    placed: BTreeMap<TaskId, (NodeId, Waiting)>,
     ready: BTreeMap<Class, BTreeMap<Turn, TaskId>>,
     delayed: BTreeSet<(Millis, TaskId)>,
     arrivals: u64,
+    /// Actions that are offered, and by how many workers.
+    actions: BTreeMap<String, usize>,
 }
 
 /// What an action's name means here.
@@ -89,10 +102,28 @@ pub enum Resolved {
 impl Scheduler {
     /// A worker is there, or offers something else.
     pub fn worker_up(&mut self, node: NodeId, offer: Offer, load: Load) {
-        match self.workers.get_mut(&node) {
-            Some(worker) => (worker.offer, worker.load) = (offer, load),
-            None => {
-                self.workers.insert(node, Worker { offer, load, in_flight: 0, mean_run_us: None });
+        for action in &offer.actions {
+            *self.actions.entry(action.clone()).or_default() += 1;
+        }
+        let load = believed(load);
+        if let Some(worker) = self.workers.get_mut(&node) {
+            worker.load = load;
+            let old = std::mem::replace(&mut worker.offer, offer);
+            self.withdraw(&old);
+            return;
+        }
+        let placed = self.placed.values().filter(|(worker, _)| *worker == node).count() as u64;
+        let worker = Worker { offer, load, in_flight: placed, mean_run_us: None, refusals: 0, paused_until: 0 };
+        self.workers.insert(node, worker);
+    }
+
+    fn withdraw(&mut self, offer: &Offer) {
+        for action in &offer.actions {
+            if let Some(count) = self.actions.get_mut(action) {
+                *count -= 1;
+                if *count == 0 {
+                    self.actions.remove(action);
+                }
             }
         }
     }
@@ -100,13 +131,15 @@ impl Scheduler {
     /// How busy it is now.
     pub fn worker_load(&mut self, node: NodeId, load: Load) {
         if let Some(worker) = self.workers.get_mut(&node) {
-            worker.load = load;
+            worker.load = believed(load);
         }
     }
 
     /// It is gone: it gets nothing more.
     pub fn worker_down(&mut self, node: NodeId) {
-        self.workers.remove(&node);
+        if let Some(worker) = self.workers.remove(&node) {
+            self.withdraw(&worker.offer);
+        }
     }
 
     /// Whether that worker is known and up.
@@ -129,9 +162,26 @@ impl Scheduler {
         self.waiting.keys().copied()
     }
 
-    /// When the next delayed task is due.
+    /// Tasks that were placed and whose commit is under way.
+    pub fn placed(&self) -> usize {
+        self.placed.len()
+    }
+
+    /// Whether a task's placement is under way.
+    pub fn is_placed(&self, id: TaskId) -> bool {
+        self.placed.contains_key(&id)
+    }
+
+    /// Tasks that a worker was given, with those whose commit is under way. `None` if it is not there.
+    pub fn in_flight(&self, node: NodeId) -> Option<u64> {
+        self.workers.get(&node).map(|worker| worker.in_flight)
+    }
+
+    /// When the next delayed task is due, or a worker that was let rest may be asked again.
     pub fn next_due(&self) -> Option<Millis> {
-        self.delayed.first().map(|(due, _)| *due)
+        let delayed = self.delayed.first().map(|(due, _)| *due);
+        let rested = self.workers.values().map(|worker| worker.paused_until).filter(|until| *until > 0).min();
+        [delayed, rested.filter(|_| !self.ready.is_empty())].into_iter().flatten().min()
     }
 
     /// A task waits. `false` if it does so already.
@@ -176,16 +226,34 @@ impl Scheduler {
         Some(waiting)
     }
 
-    /// A placement was committed, or its task does not wait any more.
+    /// A placement was committed: its worker holds the task.
     pub fn settle(&mut self, id: TaskId) {
         self.placed.remove(&id);
     }
 
+    /// A placement came to nothing, and its task does not wait any more.
+    pub fn unplace(&mut self, id: TaskId) {
+        if let Some((worker, _)) = self.placed.remove(&id) {
+            self.release(worker, None);
+        }
+    }
+
     /// A placement came to nothing: its task waits as before.
     pub fn put_back(&mut self, id: TaskId) {
-        if let Some(waiting) = self.placed.remove(&id).filter(|_| !self.waiting.contains_key(&id)) {
+        let Some((worker, waiting)) = self.placed.remove(&id) else { return };
+        self.release(worker, None);
+        if !self.waiting.contains_key(&id) {
             self.ready.entry(waiting.class.clone()).or_default().insert(waiting.turn, id);
             self.waiting.insert(id, waiting);
+        }
+    }
+
+    /// A worker did not take a task: it rests, so that others are tried first.
+    pub fn refused(&mut self, node: NodeId, now: Millis) {
+        if let Some(worker) = self.workers.get_mut(&node).filter(|worker| worker.paused_until <= now) {
+            let pause = (FIRST_PAUSE_MS << worker.refusals.min(16)).min(LONGEST_PAUSE_MS);
+            worker.refusals = worker.refusals.saturating_add(1);
+            worker.paused_until = now + pause;
         }
     }
 
@@ -195,7 +263,8 @@ impl Scheduler {
             return;
         };
         worker.in_flight = worker.in_flight.saturating_sub(1);
-        if let Some(run) = run_us {
+        if let Some(run) = run_us.map(|run| run.min(LONGEST_RUN_US)) {
+            worker.refusals = 0;
             let mean = worker.mean_run_us.unwrap_or(run);
             worker.mean_run_us = Some((mean * (MEAN_SHIFT - 1) + run) / MEAN_SHIFT);
         }
@@ -229,7 +298,7 @@ impl Scheduler {
                 continue;
             };
             if let Some(waiting) = self.take(id) {
-                self.placed.insert(id, waiting);
+                self.placed.insert(id, (node, waiting));
             }
             self.hold(node);
             placed.push((id, node));
@@ -241,6 +310,10 @@ impl Scheduler {
     }
 
     fn wake(&mut self, now: Millis) {
+        self.workers
+            .values_mut()
+            .filter(|worker| worker.paused_until <= now)
+            .for_each(|worker| worker.paused_until = 0);
         while let Some((due, id)) = self.delayed.first().copied().filter(|(due, _)| *due <= now) {
             self.delayed.remove(&(due, id));
             if let Some(waiting) = self.waiting.get_mut(&id) {
@@ -260,23 +333,20 @@ impl Scheduler {
 
     /// What `name` means: `plugin/action`, or a bare action that one plugin has.
     pub fn resolve(&self, name: &str) -> Resolved {
-        let known: BTreeSet<&str> =
-            self.workers.values().flat_map(|worker| worker.offer.actions.iter().map(String::as_str)).collect();
-        if known.contains(name) {
+        if self.actions.contains_key(name) {
             return Resolved::One(name.to_owned());
         }
-        let tail = |full: &str| full.rsplit('/').next().unwrap_or_default().to_owned();
-        let mut same: Vec<String> =
-            known.iter().filter(|full| !name.contains('/') && tail(full) == name).map(|full| (*full).into()).collect();
+        let mut same: Vec<String> = self.actions.keys().filter(|full| is_short_for(name, full)).cloned().collect();
         match same.len() {
             0 => {
-                let mut near: Vec<(f64, &str)> = known
-                    .iter()
-                    .map(|full| (strsim::jaro_winkler(full, name).max(strsim::jaro_winkler(&tail(full), name)), *full))
+                let mut near: Vec<(f64, &String)> = self
+                    .actions
+                    .keys()
+                    .map(|full| (strsim::jaro_winkler(full, name).max(strsim::jaro_winkler(tail(full), name)), full))
                     .filter(|(likeness, _)| *likeness > 0.75)
                     .collect();
                 near.sort_by(|a, b| b.0.total_cmp(&a.0));
-                Resolved::Unknown(near.into_iter().take(MAX_NEAR).map(|(_, full)| full.to_owned()).collect())
+                Resolved::Unknown(near.into_iter().take(MAX_NEAR).map(|(_, full)| full.clone()).collect())
             }
             1 => Resolved::One(same.remove(0)),
             _ => Resolved::Ambiguous(same),
@@ -290,8 +360,7 @@ impl Scheduler {
         if waiting.not_before > now {
             return Some(format!("waits {} s before the next attempt", (waiting.not_before - now).div_ceil(1000)));
         }
-        let having: Vec<&Worker> =
-            self.workers.values().filter(|worker| worker.offer.actions.contains(action)).collect();
+        let having: Vec<&Worker> = self.workers.values().filter(|worker| worker.offer.has(action)).collect();
         if having.is_empty() {
             return Some(format!("no node that is online has the action `{action}`"));
         }
@@ -311,9 +380,30 @@ impl Scheduler {
     }
 }
 
+fn tail(full: &str) -> &str {
+    full.rsplit('/').next().unwrap_or_default()
+}
+
+/// Whether `name` is a bare action, and `full` is it with its plugin.
+fn is_short_for(name: &str, full: &str) -> bool {
+    !name.contains('/') && tail(full) == name
+}
+
+fn believed(load: Load) -> Load {
+    Load { rtt_ms: load.rtt_ms.min(MAX_RTT_MS), ..load }
+}
+
+impl Offer {
+    /// A task that was accepted while nobody knew its action keeps the bare name under which it was submitted.
+    fn has(&self, action: &str) -> bool {
+        self.actions.contains(action)
+            || (!action.contains('/') && self.actions.iter().any(|full| is_short_for(action, full)))
+    }
+}
+
 impl Worker {
     fn can_run(&self, (action, required): &Class) -> bool {
-        self.offer.actions.contains(action) && required.iter().all(|one| self.offer.capabilities.contains(one))
+        self.offer.has(action) && required.iter().all(|one| self.offer.capabilities.contains(one))
     }
 
     /// Tasks that it may hold: its slots, and as many more as it finishes while the next assignment travels.
@@ -326,6 +416,9 @@ impl Worker {
     }
 
     fn has_room(&self) -> bool {
+        if self.paused_until > 0 {
+            return false;
+        }
         if self.load.memory_percent >= FULL_MEMORY_PERCENT && self.in_flight > 0 {
             return false;
         }

@@ -7,7 +7,7 @@ use crate::{
     command::{Command, Reply, RequeueCause},
     event::{Details, EventType, LedgerRow},
     id::{ClusterId, Millis, NodeId, TaskId},
-    task::{Assignment, Content, Failure, MAX_REASON_LEN, Outcome, Status, Task, TaskSpec, cut},
+    task::{Assignment, Content, Failure, MAX_CODE_LEN, MAX_REASON_LEN, Outcome, Status, Task, TaskSpec, cut},
 };
 
 /// Attempts after which a task fails whatever the cause: stops a task that takes its node down each time.
@@ -21,7 +21,7 @@ const LONGEST_ASKED_RETRY_MS: u64 = 24 * 3_600_000;
 
 /// The ended tasks, which lie on disk and not in [`State`]. Every voter holds the same.
 pub trait Archive {
-    /// How the task ended, if it is known here.
+    /// How the task ended, if it is known here. One that was handed over has not ended, and may come back.
     fn ended(&self, task: TaskId) -> Option<Status>;
 }
 
@@ -195,7 +195,8 @@ impl State {
             origin,
             submitted_at: at.time,
             status: Status::Pending,
-            attempts,
+            // From the wire: it is counted on from here.
+            attempts: attempts.min(MAX_ATTEMPTS_EVER),
             strikes: 0,
             max_attempts: max_attempts.max(1),
             not_before: 0,
@@ -276,7 +277,10 @@ impl State {
                 ];
                 self.end(at, id, Status::Completed, Some(output), None, details, out);
             }
-            Outcome::Failed(failure) => {
+            Outcome::Failed(mut failure) => {
+                // They come from a worker, and the ledger keeps them for ever.
+                failure.code = failure.code.map(|code| cut(&code, MAX_CODE_LEN).to_owned());
+                failure.pointer = failure.pointer.map(|pointer| cut(&pointer, MAX_REASON_LEN).to_owned());
                 task.strikes += 1;
                 let reason = cut(&failure.message, MAX_REASON_LEN).to_owned();
                 task.reason = Some(reason.clone());

@@ -14,6 +14,8 @@ pub const MAX_REQUIRED: usize = 16;
 pub const MAX_CONTENT_TYPE_LEN: usize = 128;
 /// Longest reason kept with a task: it is written to the ledger and sent over slow links.
 pub const MAX_REASON_LEN: usize = 500;
+/// Longest code kept with a failure: a word for programs.
+pub const MAX_CODE_LEN: usize = 64;
 /// The priority of a task that names none; a lower number is more urgent.
 pub const DEFAULT_PRIORITY: u8 = 10;
 
@@ -128,14 +130,7 @@ impl TaskSpec {
     /// The first thing that is wrong.
     pub fn normalise(mut self) -> Result<TaskSpec, SpecError> {
         let shown = |text: &str| text.chars().take(64).collect::<String>();
-        let word = |text: &str, max: usize, extra: &str| {
-            !text.is_empty()
-                && text.len() <= max
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c) || extra.contains(c))
-        };
-        let mut parts = self.action.splitn(2, '/');
-        let named = parts.by_ref().all(|part| word(part, MAX_ACTION_LEN, "@"));
-        if !named || self.action.len() > MAX_ACTION_LEN {
+        if !is_action(&self.action) {
             return Err(SpecError::BadAction(shown(&self.action)));
         }
         if self.required.len() > MAX_REQUIRED {
@@ -155,6 +150,12 @@ impl TaskSpec {
         self.required.dedup();
         Ok(self)
     }
+}
+
+/// Whether `text` can name an action: `plugin/action` or `action`.
+pub fn is_action(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    text.len() <= MAX_ACTION_LEN && text.splitn(2, '/').all(|part| !part.is_empty() && part.chars().all(letter))
 }
 
 /// Whether `text` can name a capability.

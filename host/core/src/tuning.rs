@@ -31,25 +31,38 @@ impl Default for Tuning {
 
 /// A link slower than this round trip is spared: fewer reports, no tasks sent ahead; in milliseconds.
 pub const SLOW_RTT_MS: u32 = 1_000;
+/// The longest round trip that is believed, in milliseconds: it is measured or claimed elsewhere, and all patience
+/// grows with it. Longer than any radio path of a few hops needs.
+pub const MAX_RTT_MS: u32 = 120_000;
 
 impl Tuning {
     /// How often a worker reports over a link of that round trip: five times in `node_timeout`, but at most a twentieth
     /// of the time on the air, so that a radio link stays free for tasks.
     pub fn report_interval(&self, rtt_ms: u32) -> Millis {
-        (self.node_timeout / 5).max(u64::from(rtt_ms) * 20).max(200)
+        (self.node_timeout / 5).max(believed(rtt_ms) * 20).max(200)
     }
 
     /// How long a node behind a link of that round trip may be silent: three reports, and never less than
     /// `node_timeout`.
     pub fn patience(&self, rtt_ms: u32) -> Millis {
-        self.node_timeout.max(self.report_interval(rtt_ms) * 3 + u64::from(rtt_ms) * 4)
+        self.node_timeout.max(self.report_interval(rtt_ms) * 3 + believed(rtt_ms) * 4)
     }
 
     /// Time for an acknowledgement over a link of that round trip: a lost packet or two, each noticed after some round
     /// trips, must not cost the attempt.
     pub fn ack_patience(&self, rtt_ms: u32) -> Millis {
-        self.ack_timeout.max(u64::from(rtt_ms) * 30)
+        self.ack_timeout.max(believed(rtt_ms) * 30)
     }
+}
+
+fn believed(rtt_ms: u32) -> Millis {
+    u64::from(rtt_ms.min(MAX_RTT_MS))
+}
+
+/// Time that so many bytes may need on the way, in milliseconds: 800 bit/s behind a slow link, else 1 Mbit/s.
+pub fn airtime(bytes: u64, rtt_ms: u32) -> Millis {
+    let per_byte_us = if rtt_ms >= SLOW_RTT_MS { 10_000 } else { 8 };
+    bytes.saturating_mul(per_byte_us) / 1_000
 }
 
 #[cfg(test)]
@@ -63,5 +76,17 @@ mod tests {
         assert_eq!(tuning.report_interval(5_000), 100_000);
         assert!(tuning.patience(5_000) >= 3 * tuning.report_interval(5_000));
         assert_eq!(tuning.patience(1), 15_000);
+    }
+
+    #[test]
+    fn a_claimed_round_trip_does_not_make_a_leader_wait_for_ever() {
+        let tuning = Tuning::default();
+        assert!(tuning.patience(u32::MAX) <= 3 * 3_600_000 && tuning.ack_patience(u32::MAX) <= 3_600_000);
+    }
+
+    #[test]
+    fn what_is_large_may_take_long_on_a_slow_link() {
+        assert_eq!(airtime(100_000, 5_000), 1_000_000);
+        assert!(airtime(100_000, 1) < 1_000);
     }
 }

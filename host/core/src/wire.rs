@@ -13,6 +13,10 @@ use crate::{
 pub const VERSION: u8 = 1;
 /// Tasks in one message at most: a decoder must not be made to allocate without end.
 pub const MAX_ITEMS: usize = 10_240;
+/// Longest first words, in bytes: a hello with the longest name has 108.
+const MAX_GREETING: usize = 256;
+/// Actions that a node offers at most, and capabilities: each worker's are kept, looked through and shown.
+const MAX_OFFERED: usize = 1_024;
 /// Content type that travels as an empty string.
 const COMMON_TYPE: &str = "application/json";
 
@@ -66,6 +70,38 @@ fn kind(bytes: &[u8]) -> Result<u8, WireError> {
         [version, _, ..] => Err(WireError::Version(*version)),
         _ => Err(WireError::Short),
     }
+}
+
+/// Whether `bytes` may be the first words of a node that has proved nothing: [`Hello`] or [`Prove`], and short.
+pub fn is_greeting(bytes: &[u8]) -> bool {
+    matches!(bytes, [VERSION, Hello::KIND | Prove::KIND, ..]) && bytes.len() <= MAX_GREETING
+}
+
+/// A list of at most `MOST`: refused while it is read, because an empty string takes one byte of a message and many of
+/// the memory.
+fn few<'de, const MOST: usize, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    struct Few<const MOST: usize, T>(std::marker::PhantomData<T>);
+
+    impl<'de, const MOST: usize, T: Deserialize<'de>> serde::de::Visitor<'de> for Few<MOST, T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "a list of at most {MOST}")
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = items.next_element()? {
+                if list.len() == MOST {
+                    return Err(serde::de::Error::custom(format_args!("a list of more than {MOST}")));
+                }
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+
+    from.deserialize_seq(Few::<MOST, T>(std::marker::PhantomData))
 }
 
 fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
@@ -216,9 +252,21 @@ pub struct Catalog {
     #[serde(with = "serde_bytes")]
     pub digest: [u8; 8],
     /// Capabilities.
+    #[serde(deserialize_with = "few::<MAX_OFFERED, _, _>")]
     pub capabilities: Vec<String>,
     /// Actions.
+    #[serde(deserialize_with = "few::<MAX_OFFERED, _, _>")]
     pub actions: Vec<String>,
+}
+
+impl Catalog {
+    /// Without what is no name: it comes from another node, and is compared and shown.
+    #[must_use]
+    pub fn cleaned(mut self) -> Catalog {
+        self.capabilities.retain(|one| crate::task::is_capability(one));
+        self.actions.retain(|one| crate::task::is_action(one));
+        self
+    }
 }
 
 /// One task for a worker.
@@ -245,6 +293,7 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assign {
     /// The tasks.
+    #[serde(deserialize_with = "few::<MAX_ITEMS, _, _>")]
     pub jobs: Vec<Job>,
 }
 
@@ -252,6 +301,7 @@ pub struct Assign {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assigned {
     /// Tasks that the worker does not take.
+    #[serde(deserialize_with = "few::<MAX_ITEMS, _, _>")]
     pub refused: Vec<TaskId>,
 }
 
@@ -277,6 +327,7 @@ pub struct Ran {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
     /// The outcomes.
+    #[serde(deserialize_with = "few::<MAX_ITEMS, _, _>")]
     pub ran: Vec<Ran>,
 }
 
@@ -315,6 +366,7 @@ pub struct Sent {
     /// What to run.
     pub action: String,
     /// Capabilities.
+    #[serde(deserialize_with = "few::<{ crate::task::MAX_REQUIRED }, _, _>")]
     pub required: Vec<String>,
     /// Lower is more urgent.
     pub priority: u8,
@@ -331,6 +383,7 @@ pub struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submit {
     /// The tasks.
+    #[serde(deserialize_with = "few::<MAX_ITEMS, _, _>")]
     pub tasks: Vec<Sent>,
     /// They were accepted already, by a cluster that gave way: an action unknown here is no reason to refuse them.
     pub imported: bool,

@@ -27,7 +27,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// The path that is open to everybody, for supervisors and load balancers.
 const HEALTH: &str = "/health";
 
-/// Where a request comes from; [`serve`](super::serve) adds it.
+/// Where a request comes from; [`serve`](fn@super::serve) adds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 

@@ -84,7 +84,7 @@ struct Shared<B> {
 
 type App<B> = Arc<Shared<B>>;
 
-/// The API over `backend`. Serve it with [`serve`], which also ends long polls when the node stops.
+/// The API over `backend`. Serve it with [`serve`](fn@serve), which also ends long polls when the node stops.
 pub fn router<B: Backend>(backend: B, config: ApiConfig) -> Router {
     let routes = routes::all::<B>();
     let shared = Arc::new(Shared {

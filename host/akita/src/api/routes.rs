@@ -71,7 +71,7 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-/// The node stops: long polls end. [`serve`](super::serve) adds it to each request.
+/// The node stops: long polls end. [`serve`](fn@super::serve) adds it to each request.
 #[derive(Debug, Clone)]
 pub struct Ending(pub CancellationToken);
 

@@ -12,6 +12,9 @@ use super::Cluster;
 /// Time that the node which is to join has to call by itself, should it not have heard this one; then it is called.
 const COURTESY: Duration = Duration::from_secs(2);
 
+/// Nodes that are met at once at most: each costs a task that may wait a minute, and identities cost nothing.
+const MAX_JOINING: usize = 256;
+
 impl Cluster {
     pub(super) fn heard(&self, node: NodeId, app_data: &[u8], hops: u8) {
         let Ok(announcement) = Announcement::decode(app_data) else {
@@ -41,8 +44,12 @@ impl Cluster {
 
     /// Meets a node after `delay`, unless it has come by itself until then.
     pub(super) fn spawn_meet(&self, node: NodeId, delay: Duration) {
-        if !self.known().joining.insert(node) {
-            return;
+        {
+            let mut known = self.known();
+            // One that is not met now is met at its next announce.
+            if known.joining.len() >= MAX_JOINING || !known.joining.insert(node) {
+                return;
+            }
         }
         let cluster = self.clone();
         self.0.tasks.spawn(async move {

@@ -1,10 +1,11 @@
 //! What is known of other nodes: soft, bounded, rebuilt after a restart. It never decides safety.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::Future,
     pin::Pin,
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use akita_core::{
@@ -16,6 +17,35 @@ use akita_core::{
 /// Nodes that are remembered: more than a mesh has, fewer than would trouble a small machine. Those that were not
 /// admitted are forgotten first.
 pub(super) const MAX_PEERS: usize = 4_096;
+
+/// Hellos of one node that wait for their proof: a repeated one must not make the first one's proof wrong.
+pub(super) const MAX_PENDING: usize = 4;
+/// Rows about failed proofs in [`ALERTS_IN`], whoever sent them: identities cost nothing, and rows are kept for ever.
+const MAX_ALERTS: u32 = 20;
+const ALERTS_IN: Duration = Duration::from_secs(600);
+
+/// How many rows about failed proofs may be written.
+#[derive(Default)]
+pub(super) struct Alerts {
+    since: Option<Instant>,
+    written: u32,
+    unwritten: u64,
+}
+
+impl Alerts {
+    /// Whether one more may be written at `now`, and how many were not since the last.
+    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= ALERTS_IN) {
+            (self.since, self.written) = (Some(now), 0);
+        }
+        if self.written >= MAX_ALERTS {
+            self.unwritten += 1;
+            return None;
+        }
+        self.written += 1;
+        Some(std::mem::take(&mut self.unwritten))
+    }
+}
 
 /// Answers questions about this node's own books, as MessagePack of the types in [`crate::view`].
 pub trait Books: Send + Sync + 'static {
@@ -29,12 +59,16 @@ pub(super) struct Known {
     pub(super) peers: BTreeMap<NodeId, Peer>,
     /// Nodes that a handshake is under way with.
     pub(super) joining: BTreeSet<NodeId>,
+    /// Rows about failed proofs that may still be written.
+    pub(super) alerts: Alerts,
     /// Elections under this node's own log.
     pub(super) term: u64,
     /// Changes with what the leader would show.
     pub(super) version: u32,
     /// The leader's last view, while this node follows.
     pub(super) view: Option<akita_core::wire::View>,
+    /// When that was fetched.
+    pub(super) viewed: Option<Instant>,
 }
 
 /// One node that was met.
@@ -45,8 +79,12 @@ pub(super) struct Peer {
     pub(super) standing: Option<Standing>,
     /// It has proved that it may be here.
     pub(super) admitted: bool,
-    /// Our nonce and its hello, between hello and proof.
-    pub(super) pending: Option<(Hello, [u8; 16])>,
+    /// Its hellos and our nonces, between hello and proof; see [`MAX_PENDING`].
+    pub(super) pending: VecDeque<(Hello, [u8; 16])>,
+    /// One greeting at a time: a proof belongs to the last hello.
+    pub(super) greeting: Arc<tokio::sync::Mutex<()>>,
+    /// When it last let this node in.
+    pub(super) greeted: Option<Instant>,
     /// Not to be called again before this time, after a refusal.
     pub(super) refused_until: Option<Instant>,
     /// When a failed proof of it was last written to the ledger.
@@ -74,20 +112,65 @@ pub(super) struct Member {
 }
 
 impl Known {
-    /// The entry of a node, made if missing. Makes room by forgetting one that was not admitted.
+    /// The entry of a node, made if missing. Makes room by forgetting the one that is missed least: a stranger, then one
+    /// that was only met, and one that works here last.
     pub(super) fn peer(&mut self, node: NodeId) -> &mut Peer {
         if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&node) {
-            let stranger = self.peers.iter().find(|(_, peer)| !peer.admitted).or_else(|| self.peers.iter().next());
-            if let Some(stranger) = stranger.map(|(node, _)| *node) {
-                self.peers.remove(&stranger);
-            }
+            let least = self.peers.iter().min_by_key(|(_, peer)| peer.worth()).map(|(node, _)| *node);
+            least.and_then(|node| self.peers.remove(&node));
         }
         self.peers.entry(node).or_default()
     }
 }
 
 impl Peer {
+    fn worth(&self) -> (bool, bool, bool, bool) {
+        let online = self.member.as_ref().is_some_and(|member| member.online);
+        (online, self.member.is_some(), self.admitted, self.is_refused() || !self.pending.is_empty())
+    }
+
     pub(super) fn is_refused(&self) -> bool {
         self.refused_until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(n: usize) -> NodeId {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        NodeId(id)
+    }
+
+    #[test]
+    fn strangers_push_out_strangers_and_never_a_worker() {
+        let mut known = Known::default();
+        known.peer(node(0)).admitted = true;
+        known.peer(node(1)).member = Some(Member {
+            incarnation: 1,
+            slots: 1,
+            digest: [0; 8],
+            offer: None,
+            load: Load::default(),
+            running: 0,
+            last_heard: Instant::now(),
+            online: true,
+            leaving: false,
+            fetching: false,
+        });
+        (2..3 * MAX_PEERS).for_each(|n| drop(known.peer(node(n)).name.clone()));
+        assert_eq!(known.peers.len(), MAX_PEERS);
+        assert!(known.peers.contains_key(&node(0)) && known.peers.contains_key(&node(1)));
+    }
+
+    #[test]
+    fn a_flood_of_failed_proofs_fills_no_ledger() {
+        let mut alerts = Alerts::default();
+        let now = Instant::now();
+        let written = (0..10_000).filter(|_| alerts.take(now).is_some()).count();
+        assert_eq!(written, MAX_ALERTS as usize);
+        assert_eq!(alerts.take(now + ALERTS_IN), Some(10_000 - u64::from(MAX_ALERTS)), "and says how many there were");
     }
 }

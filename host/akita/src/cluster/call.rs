@@ -4,6 +4,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use akita_core::{
     NodeId, TaskId,
+    tuning::airtime,
     wire::{Answer, Ask, Assign, Assigned, Job, Message, Refusal, Refused, WireError},
 };
 use akita_mesh::CallError;
@@ -36,6 +37,11 @@ impl Cluster {
     pub(super) fn patience(&self, node: NodeId) -> Duration {
         let rtt = self.0.mesh.peer(peer_of(node)).and_then(|peer| peer.rtt).unwrap_or_default();
         SHORT.max(rtt * ROUND_TRIPS)
+    }
+
+    /// The same for a call that carries so many bytes.
+    pub(super) fn patience_for(&self, node: NodeId, bytes: u64) -> Duration {
+        self.patience(node) + Duration::from_millis(airtime(bytes, self.rtt_ms(node)))
     }
 
     /// Calls a node that may not have admitted this one.
@@ -89,9 +95,9 @@ impl Assigner for Cluster {
     fn assign(&self, worker: NodeId, jobs: Vec<Job>) -> Pin<Box<dyn Future<Output = Delivery> + Send + '_>> {
         Box::pin(async move {
             let all: Vec<TaskId> = jobs.iter().map(|job| job.task).collect();
-            let rtt = self.0.mesh.peer(peer_of(worker)).and_then(|peer| peer.rtt).unwrap_or_default();
-            let rtt_ms = u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX);
-            let wait = Duration::from_millis(self.0.tuning.ack_patience(rtt_ms));
+            let rtt_ms = self.rtt_ms(worker);
+            let bytes = jobs.iter().map(|job| job.input.len() as u64).sum();
+            let wait = Duration::from_millis(self.0.tuning.ack_patience(rtt_ms) + airtime(bytes, rtt_ms));
             match self.call::<Assigned>(worker, &Assign { jobs }, wait).await {
                 Ok(answer) => Delivery::Taken { refused: answer.refused },
                 Err(CallFailed::Refused(refused)) => {

@@ -15,6 +15,8 @@ use super::{CallFailed, Cluster, peer_of};
 const RETRY: Duration = Duration::from_secs(1);
 /// Round trips to a leader behind a slow link before its silence means anything.
 const ROUND_TRIPS: u32 = 20;
+/// Pause between two looks at the leader's view of the cluster, for each node in it.
+const VIEW_PER_NODE: Duration = Duration::from_millis(250);
 /// Steps from one leader to the next that one reply may cause: leaders that point at each other must not spin.
 const MAX_STEPS: usize = 4;
 
@@ -24,8 +26,9 @@ impl Cluster {
         let mut node = node;
         for _ in 0..MAX_STEPS {
             let theirs = self.greet(node).await?;
-            if decide(self.0.me, self.standing(), node, theirs) == Verdict::Join {
-                self.join(theirs).await;
+            let mine = self.standing();
+            if decide(self.0.me, mine, node, theirs) == Verdict::Join {
+                self.join(mine, theirs).await;
                 return Ok(());
             }
             let elsewhere = theirs.leader != node && theirs.leader != self.0.me;
@@ -39,10 +42,10 @@ impl Cluster {
     }
 
     /// Follows the leader of `theirs`. A leader gives way: its log is sealed before anybody hears of it.
-    async fn join(&self, theirs: Standing) {
+    /// Does nothing if this node does not stand at `mine` any more, where that was decided.
+    async fn join(&self, mine: Standing, theirs: Standing) {
         let _one = self.0.moving.lock().await;
-        let mine = self.standing();
-        if mine == theirs {
+        if mine != self.standing() || mine == theirs || theirs.leader == self.0.me {
             return;
         }
         let Standing { cluster: into, leader } = theirs;
@@ -75,7 +78,7 @@ impl Cluster {
                     silent_since = None;
                     self.0.leader_silent.send_replace(false);
                     self.recall(&mut recalled).await;
-                    self.deliver().await;
+                    self.0.deliver_now.notify_one();
                     self.report_pause()
                 }
                 Err(error) => {
@@ -142,29 +145,29 @@ impl Cluster {
         let answer: Reported = match self.call(leader, &report, wait).await {
             Err(CallFailed::Refused(refused)) if refused.why == Refusal::NotLeader => {
                 let Some(standing) = refused.standing else { return Err(CallFailed::Refused(refused)) };
-                return self.go_on(leader, standing).await;
+                return self.go_on(report.standing, standing).await;
             }
             other => other?,
         };
         if answer.standing != standing {
             // The same leader under a new log: it was alone for a while.
-            self.join(answer.standing).await;
+            self.join(standing, answer.standing).await;
         }
         self.refresh_view(leader, answer.view).await;
         Ok(())
     }
 
     /// The leader says that it stands elsewhere now.
-    async fn go_on(&self, old: NodeId, standing: Standing) -> Result<(), CallFailed> {
+    async fn go_on(&self, mine: Standing, standing: Standing) -> Result<(), CallFailed> {
         if standing.leader == self.0.me {
             // It followed this node, which has restarted or founded anew since: one of the two must lead.
             self.found("the leader follows this node").await;
             return Ok(());
         }
-        tracing::info!(%old, new = %standing.leader, "the leader gave way to another");
+        tracing::info!(old = %mine.leader, new = %standing.leader, "the leader gave way to another");
         let theirs = self.greet(standing.leader).await?;
         if theirs.leader == standing.leader {
-            self.join(theirs).await;
+            self.join(mine, theirs).await;
         }
         Ok(())
     }
@@ -172,13 +175,21 @@ impl Cluster {
     async fn refresh_view(&self, leader: NodeId, version: u32) {
         // Kilobytes that somebody may look at one day: not over a link where they cost a minute.
         let slow = self.rtt_ms(leader) >= SLOW_RTT_MS;
-        if slow || (version == self.known().version && self.known().view.is_some()) {
+        let fresh = {
+            let known = self.known();
+            // Of a large cluster it is large, changes all the time, and every node would ask for it.
+            let pause = VIEW_PER_NODE * known.view.as_ref().map_or(0, |view| view.nodes.len() as u32);
+            let lately = known.viewed.is_some_and(|viewed| viewed.elapsed() < pause);
+            known.view.is_some() && (lately || version == known.version)
+        };
+        if slow || fresh {
             return;
         }
         if let Ok(Some(view)) = self.ask(leader, &Ask::View, Duration::ZERO).await {
             let mut known = self.known();
             known.view = Some(view);
             known.version = version;
+            known.viewed = Some(Instant::now());
         }
     }
 }

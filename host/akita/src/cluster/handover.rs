@@ -25,8 +25,8 @@ impl Cluster {
     /// may be sent again under their ids.
     pub async fn forward(&self, tasks: Vec<Sent>, imported: bool) -> Result<Vec<u8>, NodeError> {
         let leader = self.standing().leader;
-        let bytes: usize = tasks.iter().map(|task| task.input.len()).sum();
-        let wait = self.patience(leader) + airtime(bytes, self.rtt_ms(leader));
+        let bytes = tasks.iter().map(|task| task.input.len() as u64).sum();
+        let wait = self.patience_for(leader, bytes);
         let submit = Submit { tasks, imported };
         let answer = tokio::select! {
             answer = self.call::<Submitted>(leader, &submit, wait) => answer,
@@ -56,6 +56,20 @@ impl Cluster {
         }
     }
 
+    /// Brings to the leader what waits here whenever it answers; beside the reports, which must not wait for it.
+    pub(super) async fn carry(&self) {
+        let work = async {
+            loop {
+                self.0.deliver_now.notified().await;
+                self.deliver().await;
+            }
+        };
+        tokio::select! {
+            () = self.0.stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
     /// Brings to the leader what waits here: handed-over tasks first, then the outbox.
     pub(super) async fn deliver(&self) {
         if let Err(error) = self.hand_over().await {
@@ -67,8 +81,8 @@ impl Cluster {
     }
 
     async fn hand_over(&self) -> Result<(), NodeError> {
-        let to = self.standing().cluster;
         loop {
+            let standing = self.standing();
             let waiting = self.0.driver.waiting(CHUNK_TASKS).await;
             let mut sent = Vec::new();
             let mut bytes = 0;
@@ -86,6 +100,11 @@ impl Cluster {
             let tasks: Vec<TaskId> = sent.iter().map(|task| task.task).collect();
             let count = tasks.len();
             self.forward(sent, true).await?;
+            if self.standing() != standing {
+                // Who has them now is not known; they are sent again, and accepted once.
+                continue;
+            }
+            let to = standing.cluster;
             self.0.driver.commit(vec![Command::HandOver { tasks, to }]).await.map_err(|_| NodeError::Stopping)?;
             tracing::info!(tasks = count, "handed over to the leader");
         }
@@ -135,10 +154,14 @@ impl Cluster {
                 tracing::error!(task = %id, "a task in the outbox cannot be read and stays there");
                 continue;
             };
-            if self.leads() {
-                self.accept(submit).await?;
-            } else {
-                self.forward(submit.tasks, true).await?;
+            let taken = if self.leads() { self.accept(submit).await } else { self.forward(submit.tasks, true).await };
+            match taken {
+                Ok(_) => {}
+                Err(NodeError::Invalid { detail, .. }) => {
+                    tracing::error!(task = %id, detail, "the leader does not take a task of the outbox; it stays there");
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             self.0.store.outbox_remove(id).await.map_err(internal)?;
         }
@@ -168,10 +191,4 @@ fn unavailable(detail: &str) -> NodeError {
         detail: format!("the leader cannot be reached: {detail}"),
         hint: "`akita cluster status` shows who leads; try again when it is back".into(),
     }
-}
-
-/// Time that so many bytes may need: at 1,200 bit/s behind a slow link, else at 1 Mbit/s.
-fn airtime(bytes: usize, rtt_ms: u32) -> std::time::Duration {
-    let per_byte_us = if rtt_ms >= akita_core::tuning::SLOW_RTT_MS { 10_000 } else { 8 };
-    std::time::Duration::from_micros(bytes as u64 * per_byte_us)
 }

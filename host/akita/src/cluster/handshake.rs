@@ -1,15 +1,18 @@
 //! First words between two nodes: same cluster name, same key, and then: who follows whom. The key itself never
 //! crosses the wire; each side proves that it holds it, bound to both identities and to fresh nonces.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use akita_core::{
     EventType, NodeId,
-    membership::{Exchange, Side, Verdict, decide},
-    wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Standing, Welcome},
+    membership::{Exchange, Side, Verdict, decide, is_name},
+    wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Standing, Welcome, WireError},
 };
 
-use super::{CallFailed, Cluster};
+use super::{CallFailed, Cluster, books::MAX_PENDING};
 
 /// Silence towards a node that was refused or that refused this one: no contact beyond the refusal.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
@@ -30,6 +33,12 @@ impl Cluster {
 
     /// Greets a node: on success both have admitted each other. Answers where it stands.
     pub(super) async fn greet(&self, node: NodeId) -> Result<Standing, CallFailed> {
+        let asked = Instant::now();
+        let turn = Arc::clone(&self.known().peer(node).greeting);
+        let _turn = turn.lock().await;
+        if let Some(standing) = self.greeted_since(node, asked) {
+            return Ok(standing);
+        }
         let mine = self.hello(fresh_nonce());
         let result = self.greet_with(node, &mine).await;
         if let Err(CallFailed::Refused(refused)) = &result
@@ -47,6 +56,9 @@ impl Cluster {
         if welcome.hello.tag != self.0.tag {
             return Err(CallFailed::Refused(other_cluster()));
         }
+        if !is_name(&welcome.hello.name) {
+            return Err(WireError::Parse("the node's name is none".into()).into());
+        }
         let mut theirs = welcome.hello.standing;
         if let Some(key) = &self.0.key {
             let exchange = Exchange { caller: self.0.me, hello: mine, called: node, called_nonce: welcome.hello.nonce };
@@ -61,13 +73,27 @@ impl Cluster {
             theirs = admitted?.standing;
         }
         self.admit(node, &welcome.hello);
+        let mut known = self.known();
+        let peer = known.peer(node);
+        (peer.standing, peer.greeted) = (Some(theirs), Some(Instant::now()));
         Ok(theirs)
+    }
+
+    /// Somebody else on this node greeted it while we waited for our turn.
+    fn greeted_since(&self, node: NodeId, asked: Instant) -> Option<Standing> {
+        let known = self.known();
+        let peer = known.peers.get(&node).filter(|peer| peer.greeted.is_some_and(|greeted| greeted > asked))?;
+        peer.standing
     }
 
     /// Answers [`Hello`].
     pub(super) async fn welcome(&self, node: NodeId, theirs: Hello) -> Vec<u8> {
         if theirs.tag != self.0.tag {
             return other_cluster().encode();
+        }
+        if !is_name(&theirs.name) {
+            return Refused { why: Refusal::Malformed, detail: "that is no name of a node".into(), standing: None }
+                .encode();
         }
         if theirs.protected != self.0.key.is_some() {
             let detail = if theirs.protected {
@@ -84,7 +110,10 @@ impl Cluster {
             key.prove(Side::Called, exchange).to_vec()
         });
         if proof.is_some() {
-            self.known().peer(node).pending = Some((theirs, mine.nonce));
+            let mut known = self.known();
+            let pending = &mut known.peer(node).pending;
+            pending.truncate(MAX_PENDING - 1);
+            pending.push_front((theirs, mine.nonce));
         } else {
             self.admit(node, &theirs);
             self.consider(node, theirs.standing);
@@ -94,16 +123,20 @@ impl Cluster {
 
     /// Answers [`Prove`].
     pub(super) async fn proved(&self, node: NodeId, proof: &[u8]) -> Vec<u8> {
-        let pending = self.known().peer(node).pending.take();
-        let (Some((theirs, nonce)), Some(key)) = (pending, &self.0.key) else {
-            return bad_proof("say hello first").encode();
+        let mut pending = std::mem::take(&mut self.known().peer(node).pending);
+        let (Some(name), Some(key)) = (pending.front().map(|(last, _)| last.name.clone()), &self.0.key) else {
+            return Refused { why: Refusal::NotAdmitted, detail: "say hello first".into(), standing: None }.encode();
         };
-        let exchange = Exchange { caller: node, hello: &theirs, called: self.0.me, called_nonce: nonce };
-        if !key.verify(Side::Caller, exchange, proof) {
+        let proved = pending.iter().position(|(hello, nonce)| {
+            let exchange = Exchange { caller: node, hello, called: self.0.me, called_nonce: *nonce };
+            key.verify(Side::Caller, exchange, proof)
+        });
+        let Some((theirs, _)) = proved.and_then(|at| pending.remove(at)) else {
             self.known().peer(node).refused_until = Some(Instant::now() + REFUSED_FOR);
-            self.alert(node, &theirs.name, "its proof of the cluster key is wrong").await;
+            self.alert(node, &name, "its proof of the cluster key is wrong").await;
             return bad_proof("the proof of the cluster key is wrong").encode();
-        }
+        };
+        self.known().peer(node).pending = pending;
         self.admit(node, &theirs);
         self.consider(node, theirs.standing);
         Admitted { standing: self.standing() }.encode()
@@ -115,7 +148,6 @@ impl Cluster {
         peer.name.clone_from(&hello.name);
         peer.standing = Some(hello.standing);
         peer.admitted = true;
-        peer.pending = None;
         peer.refused_until = None;
     }
 
@@ -134,11 +166,14 @@ impl Cluster {
             if due {
                 peer.alerted = Some(Instant::now());
             }
-            due
+            if due { known.alerts.take(Instant::now()) } else { None }
         };
-        if due {
+        if let Some(unwritten) = due {
             tracing::warn!(target: "akita::security", %node, name, what, "a node was refused");
-            let details = vec![("reason".to_owned(), what.to_owned()), ("name".to_owned(), printable(name))];
+            let mut details = vec![("reason".to_owned(), what.to_owned()), ("name".to_owned(), printable(name))];
+            if unwritten > 0 {
+                details.push(("unwritten_before".to_owned(), unwritten.to_string()));
+            }
             self.record(EventType::SecurityAlert, node, details).await;
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use akita_core::{
     Command, EventType, NodeId,
     schedule::{Load, Offer},
+    tuning::MAX_RTT_MS,
     wire::{Catalog, GetCatalog, Message, NodeView, Refusal, Refused, Report, Reported, View},
 };
 
@@ -78,7 +79,7 @@ impl Cluster {
         let joined = peer.member.is_none();
         let member = peer.member.get_or_insert_with(|| Member {
             incarnation: report.incarnation,
-            slots: report.slots,
+            slots: report.slots.min(MAX_SLOTS),
             digest: report.digest,
             offer: None,
             load: load_of(report),
@@ -119,6 +120,7 @@ impl Cluster {
         };
         match catalog {
             Ok(catalog) => {
+                let catalog = catalog.cleaned();
                 let offer = Offer {
                     slots,
                     actions: catalog.actions.into_iter().collect(),
@@ -268,5 +270,9 @@ impl Cluster {
 }
 
 fn load_of(report: &Report) -> Load {
-    Load { cpu_percent: report.cpu.min(100), memory_percent: report.memory.min(100), rtt_ms: report.rtt_ms }
+    Load {
+        cpu_percent: report.cpu.min(100),
+        memory_percent: report.memory.min(100),
+        rtt_ms: report.rtt_ms.min(MAX_RTT_MS),
+    }
 }

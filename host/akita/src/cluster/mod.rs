@@ -38,6 +38,9 @@ use books::Known;
 /// Requests from other nodes that are looked at at once: a flood waits on the mesh and not in memory.
 const MAX_REQUESTS: usize = 256;
 
+/// Questions for a task's end that wait for it: they cost little, and must not keep requests from being looked at.
+const MAX_POLLS: usize = 4_096;
+
 /// What a cluster needs to start.
 pub struct Start {
     /// This node.
@@ -104,7 +107,10 @@ struct Inner {
     moving: tokio::sync::Mutex<()>,
     /// Something that the leader should hear of soon.
     report_now: Notify,
+    /// The leader answers: what waits here may be brought to it.
+    deliver_now: Notify,
     requests: Arc<Semaphore>,
+    polls: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Outcomes on their way to other nodes.
     deliveries: TaskTracker,
@@ -142,7 +148,9 @@ impl Cluster {
             known: Mutex::new(known),
             moving: tokio::sync::Mutex::new(()),
             report_now: Notify::new(),
+            deliver_now: Notify::new(),
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            polls: Arc::new(Semaphore::new(MAX_POLLS)),
             tasks: TaskTracker::new(),
             deliveries: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -160,6 +168,8 @@ impl Cluster {
         self.announce();
         let follower = self.clone();
         self.0.tasks.spawn(async move { follower.follow().await });
+        let carrier = self.clone();
+        self.0.tasks.spawn(async move { carrier.carry().await });
         let leader = self.clone();
         self.0.tasks.spawn(async move { leader.lead().await });
         loop {
@@ -289,9 +299,8 @@ impl Cluster {
                 let Ok(permit) = Arc::clone(&self.0.requests).acquire_owned().await else { return };
                 let cluster = self.clone();
                 self.0.tasks.spawn(async move {
-                    let answer = cluster.serve(node_of(request.peer), &request.body).await;
+                    let answer = cluster.serve(node_of(request.peer), &request.body, permit).await;
                     request.respond(answer);
-                    drop(permit);
                 });
             }
         }
@@ -307,9 +316,10 @@ impl Cluster {
         }
     }
 
-    /// The nodes that this leader has admitted.
+    /// The nodes that work for this leader and answer.
     pub fn members(&self) -> BTreeSet<NodeId> {
-        self.known().peers.iter().filter(|(_, peer)| peer.member.is_some()).map(|(node, _)| *node).collect()
+        let online = |peer: &books::Peer| peer.member.as_ref().is_some_and(|member| member.online);
+        self.known().peers.iter().filter(|(_, peer)| online(peer)).map(|(node, _)| *node).collect()
     }
 }
 

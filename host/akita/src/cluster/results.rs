@@ -85,8 +85,11 @@ impl Cluster {
             let count = buffer.len();
             let chunk = Outcomes { ran: std::mem::replace(&mut buffer, rest) };
             let begun = Instant::now();
-            while let Err(error) = self.call::<Taken>(node, &chunk, self.patience(node)).await {
-                let refused = matches!(&error, CallFailed::Refused(refused) if refused.why != Refusal::Internal);
+            let bytes = chunk.ran.iter().map(|ran| ran.body.len() as u64).sum();
+            while let Err(error) = self.call::<Taken>(node, &chunk, self.patience_for(node, bytes)).await {
+                // A node that restarts may not know this one yet, or not serve yet.
+                let later = [Refusal::Internal, Refusal::NotAdmitted];
+                let refused = matches!(&error, CallFailed::Refused(refused) if !later.contains(&refused.why));
                 if refused || begun.elapsed() > KEEP {
                     tracing::warn!(%node, tasks = count, %error, "outcomes that nobody takes any more are let go");
                     break;
@@ -100,9 +103,9 @@ impl Cluster {
 
     /// Says how far a task is: to this node's own watchers at once, over the mesh now and then.
     fn say(&self, said: &mut HashMap<TaskId, Instant>, assigner: NodeId, progress: Progress) {
-        let Progress { task, fence, done, total, ref note } = progress;
+        let task = progress.task;
         if assigner == self.0.me {
-            self.0.driver.watch().set_progress(task, fence, done, total, note.clone());
+            self.0.driver.progress(assigner, progress);
             return;
         }
         let every = PROGRESS_EVERY.max(Duration::from_millis(u64::from(self.rtt_ms(assigner))) * PROGRESS_ROUND_TRIPS);

@@ -1,7 +1,7 @@
 //! What other nodes may ask of this one. Nobody gets more than a refusal before it is admitted; only the leader may
 //! assign; an outcome counts only from the worker that holds the assignment.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use akita_core::{
     NodeId,
@@ -11,12 +11,18 @@ use akita_core::{
     },
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::Cluster;
 use crate::view::NodeError;
 
 impl Cluster {
     /// Answers one request.
-    pub(super) async fn serve(&self, node: NodeId, body: &[u8]) -> Vec<u8> {
+    pub(super) async fn serve(&self, node: NodeId, body: &[u8], turn: OwnedSemaphorePermit) -> Vec<u8> {
+        if !self.is_admitted(node) && !wire::is_greeting(body) {
+            // Not even looked at: what a stranger sends must cost nothing.
+            return Refused { why: Refusal::NotAdmitted, detail: "say hello first".into(), standing: None }.encode();
+        }
         let request = match Request::decode(body).and_then(|request| wire::check(&request).map(|()| request)) {
             Ok(request) => request,
             Err(error) => {
@@ -27,16 +33,13 @@ impl Cluster {
         match request {
             Request::Hello(hello) => self.welcome(node, hello).await,
             Request::Prove(prove) => self.proved(node, &prove.proof).await,
-            _ if !self.is_admitted(node) => {
-                Refused { why: Refusal::NotAdmitted, detail: "say hello first".into(), standing: None }.encode()
-            }
             Request::Report(report) => self.reported(node, report).await,
             Request::GetCatalog(_) => self.catalog().encode(),
             Request::Assign(assign) => self.assigned(node, assign),
             Request::Outcomes(outcomes) => self.outcomes(node, outcomes).await,
             Request::Progress(progress) => self.progress(node, progress),
             Request::Submit(submit) => self.submitted(submit).await,
-            Request::Ask(ask) => self.answer(ask).await,
+            Request::Ask(ask) => self.answer(ask, turn).await,
         }
     }
 
@@ -48,7 +51,10 @@ impl Cluster {
         Refused { why, detail: detail.to_owned(), standing: Some(self.standing()) }.encode()
     }
 
-    fn assigned(&self, node: NodeId, assign: Assign) -> Vec<u8> {
+    fn assigned(&self, node: NodeId, mut assign: Assign) -> Vec<u8> {
+        // Longer than its leader waits for it, a task would only keep a slot from others.
+        let most = u32::try_from(self.0.tuning.processing_timeout).unwrap_or(u32::MAX);
+        assign.jobs.iter_mut().for_each(|job| job.timeout_ms = job.timeout_ms.min(most));
         let from_leader = self.standing().leader == node;
         // One that gave way may still ask after what it had given out, but not give out more.
         if !from_leader && !assign.jobs.iter().any(|job| self.0.executor.has(job.task, job.fence)) {
@@ -57,7 +63,8 @@ impl Cluster {
         let jobs = assign.jobs.into_iter();
         let refused = jobs.filter_map(|job| {
             let task = job.task;
-            let taken = if from_leader { self.0.executor.take(node, job) } else { self.0.executor.has(task, job.fence) };
+            let taken =
+                if from_leader { self.0.executor.take(node, job) } else { self.0.executor.has(task, job.fence) };
             (!taken).then_some(task)
         });
         Assigned { refused: refused.collect() }.encode()
@@ -71,18 +78,36 @@ impl Cluster {
     }
 
     fn progress(&self, node: NodeId, progress: Progress) -> Vec<u8> {
-        let Progress { task, fence, done, total, note } = progress;
-        tracing::trace!(%node, %task, done, "progress");
-        let note = akita_core::task::cut(&note, akita_core::task::MAX_REASON_LEN).to_owned();
-        self.0.driver.watch().set_progress(task, fence, done, total, note);
+        tracing::trace!(%node, task = %progress.task, done = progress.done, "progress");
+        let note = akita_core::task::cut(&progress.note, akita_core::task::MAX_REASON_LEN).to_owned();
+        self.0.driver.progress(node, Progress { note, ..progress });
         Noted {}.encode()
     }
 
-    async fn answer(&self, ask: Ask) -> Vec<u8> {
+    async fn answer(&self, mut ask: Ask, turn: OwnedSemaphorePermit) -> Vec<u8> {
+        let mut poll = None;
+        if let Ask::Task { wait_ms, .. } = &mut ask
+            && *wait_ms > 0
+        {
+            // It waits elsewhere than the requests that are looked at; where there is no room, it does not wait.
+            poll = Arc::clone(&self.0.polls).try_acquire_owned().ok();
+            if poll.is_some() {
+                drop(turn);
+            } else {
+                *wait_ms = 0;
+            }
+        }
         let body = match self.0.books.get().and_then(Weak::upgrade) {
             Some(books) => books.answer(ask).await,
             None => None,
         };
+        drop(poll);
+        if body.as_ref().is_some_and(|body| body.len() + 16 > akita_mesh::MAX_BODY) {
+            return self.refuse(
+                Refusal::Internal,
+                "the answer is larger than a message; ask for less, or ask the leader's API",
+            );
+        }
         Answer { body }.encode()
     }
 

@@ -286,7 +286,7 @@ fn step(model: &mut (State, Ended), index: u64, time: Millis, commands: Vec<Comm
         for change in &out.changes {
             match change {
                 Change::Ended { task, .. } => drop(ended.0.insert(task.id, task.status)),
-                Change::HandedOver { task, .. } => drop(ended.0.insert(*task, Status::Pending)),
+                Change::HandedOver { task, .. } => drop(ended.0.remove(task)),
                 _ => {}
             }
         }

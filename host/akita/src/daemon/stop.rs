@@ -56,6 +56,7 @@ impl Running {
             }
             () = self.asked.cancelled() => Why::Asked,
             error = self.store.failed() => Why::Broken(broken(&error)),
+            () = self.driver.ended() => Why::Broken(self.loop_ended().await),
         };
         self.asked.cancel();
         tokio::spawn(async move {
@@ -64,6 +65,14 @@ impl Running {
             std::process::exit(HARD_EXIT);
         });
         why
+    }
+
+    /// Why the loop ended: mostly because the store did, which may be noticed a little later.
+    async fn loop_ended(&self) -> anyhow::Error {
+        match tokio::time::timeout(Duration::from_secs(1), self.store.failed()).await {
+            Ok(error) => broken(&error),
+            Err(_) => anyhow::anyhow!("the node's loop ended; the lines before this one say why"),
+        }
     }
 
     /// Takes the node down.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use akita_core::{
     Command, NodeId, Status, TaskId, TaskSpec,
     schedule::{Load, Offer},
-    wire::Ran,
+    wire::{self, Ran},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -63,6 +63,8 @@ enum Request {
     Absent { reply: oneshot::Sender<Vec<NodeId>> },
     /// Ask other workers whether they still have what they acknowledged; `only`: this one.
     Recall { only: Option<NodeId> },
+    /// How far a worker is with a task; may be lost.
+    Progress { worker: NodeId, progress: wire::Progress },
     /// Give out no more work: the node is stopping.
     Pause,
 }
@@ -163,6 +165,16 @@ impl Driver {
     /// worker's process while nobody looked would otherwise wait for WORKER_PROCESSING_TIMEOUT_S.
     pub async fn recall(&self, only: Option<NodeId>) {
         let _ = self.requests.send(Request::Recall { only }).await;
+    }
+
+    /// How far a worker is with a task. Not kept while the loop has more important things to do.
+    pub fn progress(&self, worker: NodeId, progress: wire::Progress) {
+        let _ = self.requests.try_send(Request::Progress { worker, progress });
+    }
+
+    /// Returns when the loop has ended. A node must not go on without it.
+    pub async fn ended(&self) {
+        self.requests.closed().await;
     }
 
     /// Gives out no more work.

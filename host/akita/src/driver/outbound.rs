@@ -1,9 +1,17 @@
 //! Sends committed assignments to their workers: to this node's executor directly, to others over the mesh, several in
 //! one message. What a worker said comes back to the loop. It never retries by itself: patience does.
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+};
 
-use akita_core::{Content, NodeId, Task, TaskId, wire::Job};
+use akita_core::{
+    Content, Failure, NodeId, Outcome, Task, TaskId,
+    wire::{Job, Ran},
+};
 
 use super::Driver;
 use crate::{executor::Executor, store::Store};
@@ -39,9 +47,12 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    pub(super) fn keep(&mut self, task: TaskId, input: &Content) {
+    pub(super) fn keep(&mut self, task: TaskId, input: Content) {
         let size = input.body.len() + 128;
-        if self.bytes + size <= CACHE_BYTES && self.cached.insert(task, input.clone()).is_none() {
+        if self.bytes + size <= CACHE_BYTES
+            && let Entry::Vacant(place) = self.cached.entry(task)
+        {
+            place.insert(input);
             self.bytes += size;
         }
     }
@@ -158,8 +169,10 @@ impl Errand {
             }
         }
         if !unread.is_empty() {
-            tracing::error!(tasks = unread.len(), "the input of assigned tasks could not be read; they wait again");
-            self.driver.delivered(worker, Vec::new(), unread, false).await;
+            tracing::error!(tasks = unread.len(), "the input of assigned tasks could not be read");
+            // As an outcome, so that it counts as an attempt and comes to an end.
+            let ran = unread.into_iter().map(|(task, fence)| Ran::new(task, fence, 0, Outcome::Failed(unreadable())));
+            self.driver.own_outcomes(worker, ran.collect()).await;
         }
         if worker == self.me {
             let ids: Vec<_> = jobs.iter().map(|job| (job.task, job.fence)).collect();
@@ -179,11 +192,21 @@ impl Errand {
         let ids: Vec<(TaskId, u64)> = jobs.iter().map(|job| (job.task, job.fence)).collect();
         match self.assigner.assign(worker, jobs).await {
             Delivery::Taken { refused } => {
+                let refused: HashSet<TaskId> = refused.into_iter().collect();
                 let (refused, taken) = ids.into_iter().partition(|(task, _)| refused.contains(task));
                 self.driver.delivered(worker, taken, refused, self.again).await;
             }
             Delivery::Unreachable => self.driver.delivered(worker, Vec::new(), ids, true).await,
         }
+    }
+}
+
+fn unreadable() -> Failure {
+    Failure {
+        message: "the leader could not read the task's input from its database".into(),
+        code: Some("input-unreadable".into()),
+        pointer: None,
+        retry_after_ms: Some(0),
     }
 }
 

@@ -3,17 +3,17 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use akita_core::{
-    Change, Command, Millis, NodeId, Reply, State, Status, TaskId,
+    Change, Command, Content, Millis, NodeId, Reply, State, Status, TaskId,
     command::RequeueCause,
     leader::{Leader, Proposed},
     schedule::Resolved,
     tuning::Tuning,
-    wire::Ran,
+    wire::{self, Ran},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +22,7 @@ use super::{
     outbound::{Inputs, Outbound},
 };
 use crate::{
-    consensus::{Applied, Consensus},
+    consensus::{Applied, Consensus, ConsensusError},
     executor::Executor,
     store::Store,
     view::NodeError,
@@ -39,6 +39,12 @@ const ENTRY_FULL: usize = 1_024;
 const LAZY_ACK_MS: Millis = 25;
 /// The longest sleep when nothing is due: bounds the damage of a clock that jumps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// Pause before an entry is offered again to a log whose queue is full, in milliseconds: the queue is shared with the
+/// outbox, which empties by itself.
+const BUSY_MS: Millis = 5;
+/// Full queues of other clusters that may come in on top of the own one: handed-over tasks are not to be turned away for
+/// long, and still must not fill the memory.
+const IMPORTED_QUEUES: usize = 4;
 /// Seconds after which a submitter refused by a full queue may try again.
 const RETRY_AFTER_S: u64 = 2;
 
@@ -68,6 +74,15 @@ enum Waiter {
     Done(oneshot::Sender<()>),
 }
 
+impl Waiter {
+    fn tell(self, replies: &[Reply]) {
+        match self {
+            Waiter::Done(reply) => drop(reply.send(())),
+            Waiter::Submit { first, count, reply } => drop(reply.send(statuses(&replies[first..first + count]))),
+        }
+    }
+}
+
 /// An entry that fills, or is under way.
 #[derive(Default)]
 struct Batch {
@@ -93,7 +108,16 @@ pub struct Service {
     under_way: VecDeque<UnderWay>,
     /// Own tasks that run, and when their start is to be committed.
     unacknowledged: BTreeMap<TaskId, (Millis, u64)>,
+    /// The log's queue was full: not to be asked before this time.
+    busy_until: Millis,
     paused: bool,
+}
+
+/// Milliseconds that only ever go on, whatever the machine's clock is set to: patience is measured by them.
+fn ticks() -> Millis {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    // Not 0, which means "at once" where a time is kept.
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// Milliseconds since the epoch by this node's clock.
@@ -110,7 +134,7 @@ impl Service {
         if start.state.cluster().is_none_or(|cluster| cluster.sealed_into.is_some()) {
             leader.set_leading(false);
         }
-        next.commands = leader.resume(start.state.tasks().values(), now());
+        next.commands = leader.resume(start.state.tasks().values(), now(), ticks());
         Service {
             leader,
             tuning: start.tuning,
@@ -129,6 +153,7 @@ impl Service {
             next,
             under_way: VecDeque::new(),
             unacknowledged: BTreeMap::new(),
+            busy_until: 0,
             paused: false,
         }
     }
@@ -158,9 +183,10 @@ impl Service {
 
     fn until_next(&self) -> Duration {
         let acknowledge = self.unacknowledged.values().map(|(due, _)| *due).min();
-        let due = [self.leader.next_wake(), acknowledge].into_iter().flatten().min();
+        let again = Some(self.busy_until).filter(|_| !self.next.commands.is_empty() && self.under_way.len() < PIPELINE);
+        let due = [self.leader.next_wake(), acknowledge, again].into_iter().flatten().min();
         let Some(due) = due else { return LONGEST_SLEEP };
-        Duration::from_millis(due.saturating_sub(now()).max(1)).min(LONGEST_SLEEP)
+        Duration::from_millis(due.saturating_sub(ticks()).max(1)).min(LONGEST_SLEEP)
     }
 
     fn drain(&mut self) {
@@ -180,18 +206,20 @@ impl Service {
 
     /// Adds what time and free slots bring about, and proposes. `false` when the log takes nothing any more.
     fn advance(&mut self) -> bool {
-        let now = now();
-        self.next.commands.extend(self.leader.tick(now));
-        self.acknowledge_long_ones(now);
-        if !self.paused {
+        let now = ticks();
+        if self.next.commands.len() < ENTRY_FULL {
+            self.next.commands.extend(self.leader.tick(now));
+            self.acknowledge_long_ones(now);
             self.next.commands.extend(self.leader.place(now, ENTRY_FULL));
         }
-        while !self.next.commands.is_empty() && self.under_way.len() < PIPELINE {
-            if !self.propose() {
-                return false;
-            }
+        if self.next.commands.is_empty() {
+            // Nothing is to be committed for them.
+            std::mem::take(&mut self.next.waiters).into_iter().for_each(|waiter| waiter.tell(&[]));
         }
-        true
+        if self.next.commands.is_empty() || self.under_way.len() >= PIPELINE || now < self.busy_until {
+            return true;
+        }
+        self.propose(now)
     }
 
     fn acknowledge_long_ones(&mut self, now: Millis) {
@@ -204,13 +232,18 @@ impl Service {
         }
     }
 
-    fn propose(&mut self) -> bool {
-        let batch = std::mem::take(&mut self.next);
-        let proposed = batch.commands.iter().map(Proposed::of).collect();
-        match self.consensus.submit(batch.commands) {
+    fn propose(&mut self, now: Millis) -> bool {
+        // A copy, because a full queue does not give them back.
+        match self.consensus.submit(self.next.commands.clone()) {
             // What it came to arrives with what was applied.
             Ok(_) => {
-                self.under_way.push_back(UnderWay { proposed, waiters: batch.waiters });
+                let Batch { commands, waiters } = std::mem::take(&mut self.next);
+                let proposed = commands.iter().map(Proposed::of).collect();
+                self.under_way.push_back(UnderWay { proposed, waiters });
+                true
+            }
+            Err(ConsensusError::Busy) => {
+                self.busy_until = now + BUSY_MS;
                 true
             }
             Err(error) => {
@@ -226,29 +259,27 @@ impl Service {
             self.leader.replied(*proposed, reply);
         }
         let mut to_send = Vec::new();
-        for change in &applied.changes {
+        let now = ticks();
+        for change in applied.changes {
+            to_send.extend(self.leader.changed(&change, applied.time, now));
             match change {
+                // What was accepted, and nothing that was only sent in, is what will run.
+                Change::Accepted { task, input } => {
+                    self.outbound.inputs.keep(task.id, Content { content_type: task.input_type, body: input });
+                }
                 Change::Ended { task, .. } => self.forget(task.id),
-                Change::HandedOver { task, .. } => self.forget(*task),
+                Change::HandedOver { task, .. } => self.forget(task),
                 Change::Moved(task) if task.assignment.is_none() => {
                     self.unacknowledged.remove(&task.id);
                 }
                 _ => {}
             }
-            to_send.extend(self.leader.changed(change, applied.time));
         }
-        let due = now() + LAZY_ACK_MS;
+        let due = now + LAZY_ACK_MS;
         for (task, fence) in self.outbound.send(to_send) {
             self.unacknowledged.insert(task, (due, fence));
         }
-        for waiter in entry.waiters {
-            match waiter {
-                Waiter::Done(reply) => drop(reply.send(())),
-                Waiter::Submit { first, count, reply } => {
-                    let _ = reply.send(statuses(&applied.replies[first..first + count]));
-                }
-            }
-        }
+        entry.waiters.into_iter().for_each(|waiter| waiter.tell(&applied.replies));
     }
 
     fn forget(&mut self, task: TaskId) {
@@ -273,7 +304,7 @@ impl Service {
                 self.next.waiters.push(Waiter::Done(reply));
             }
             Request::Explain { task, reply } => {
-                let _ = reply.send(self.leader.explain(task, now()));
+                let _ = reply.send(self.leader.explain(task, ticks()));
             }
             Request::Waiting { limit, reply } => {
                 let _ = reply.send(self.leader.waiting(limit));
@@ -287,7 +318,17 @@ impl Service {
                     self.outbound.ask_after(worker, tasks);
                 }
             }
-            Request::Pause => self.paused = true,
+            Request::Progress { worker, progress } => {
+                // Of a task that it does not hold, nobody would ever forget it.
+                let wire::Progress { task, fence, done, total, note } = progress;
+                if self.leader.holder(task) == Some((worker, fence)) {
+                    self.driver.watch().set_progress(task, fence, done, total, note);
+                }
+            }
+            Request::Pause => {
+                self.paused = true;
+                self.leader.pause();
+            }
         }
     }
 
@@ -305,7 +346,6 @@ impl Service {
         let (first, count) = (self.next.commands.len(), tasks.len());
         for Incoming { id, origin, attempts, spec } in tasks {
             self.leader.offer(id, &spec, now);
-            self.outbound.inputs.keep(id, &spec.input);
             let max_attempts = self.tuning.max_attempts;
             self.next.commands.push(Command::Submit { id, origin, attempts, max_attempts, spec });
         }
@@ -316,6 +356,14 @@ impl Service {
         if self.paused {
             return Err(NodeError::Stopping);
         }
+        // Another node's settings may allow more; past this the task would be taken back while it runs.
+        let most = u32::try_from(self.tuning.processing_timeout).unwrap_or(u32::MAX);
+        tasks.iter_mut().for_each(|task| task.spec.timeout_ms = task.spec.timeout_ms.map(|asked| asked.min(most)));
+        let limit = self.tuning.max_queue;
+        let most = if imported { limit.saturating_mul(1 + IMPORTED_QUEUES) } else { limit };
+        if self.leader.queue_len() + tasks.len() > most {
+            return Err(NodeError::QueueFull { limit, retry_after_s: RETRY_AFTER_S });
+        }
         if imported {
             for task in tasks {
                 if let Resolved::One(full) = self.leader.resolve(&task.spec.action) {
@@ -323,10 +371,6 @@ impl Service {
                 }
             }
             return Ok(());
-        }
-        if !self.leader.has_room(tasks.len()) {
-            let limit = self.tuning.max_queue;
-            return Err(NodeError::QueueFull { limit, retry_after_s: RETRY_AFTER_S });
         }
         let many = tasks.len() > 1;
         for (at, task) in tasks.iter_mut().enumerate() {
@@ -355,21 +399,15 @@ impl Service {
     fn outcomes(&mut self, worker: NodeId, ran: Vec<Ran>, reply: Option<oneshot::Sender<()>>) {
         for one in ran {
             let (task, fence) = (one.task, one.fence);
-            self.unacknowledged.remove(&task);
             if self.leader.holder(task) == Some((worker, fence)) {
-                self.leader.ran(task, one.run_us);
+                self.unacknowledged.remove(&task);
+                self.leader.ran(task, one.run_us, ticks());
                 self.next.commands.push(Command::Finish { task, fence, worker, outcome: one.outcome() });
             } else {
                 tracing::debug!(%task, %worker, "an outcome came too late and is not taken");
             }
         }
-        if let Some(reply) = reply {
-            if self.next.commands.is_empty() {
-                let _ = reply.send(());
-            } else {
-                self.next.waiters.push(Waiter::Done(reply));
-            }
-        }
+        self.next.waiters.extend(reply.map(Waiter::Done));
     }
 
     fn delivered(&mut self, worker: NodeId, taken: &[(TaskId, u64)], refused: Vec<(TaskId, u64)>, unreachable: bool) {
@@ -379,10 +417,13 @@ impl Service {
                 continue;
             }
             if own {
-                self.unacknowledged.insert(*task, (now() + LAZY_ACK_MS, *fence));
+                self.unacknowledged.insert(*task, (ticks() + LAZY_ACK_MS, *fence));
             } else {
                 self.next.commands.push(Command::Acknowledge { task: *task, fence: *fence });
             }
+        }
+        if !refused.is_empty() {
+            self.leader.refused(worker, ticks());
         }
         let cause = if unreachable { RequeueCause::WorkerOffline } else { RequeueCause::Refused };
         let back = refused.into_iter().map(|(task, fence)| Command::Requeue { task, fence, cause });

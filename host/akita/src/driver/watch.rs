@@ -29,23 +29,45 @@ pub struct Watch {
     progress: Mutex<HashMap<TaskId, Progress>>,
 }
 
+/// The end of one task. Dropped, whoever waited has gone, and nothing is left of it.
+#[derive(Debug)]
+pub struct End<'a> {
+    watch: &'a Watch,
+    task: TaskId,
+    receiver: oneshot::Receiver<()>,
+}
+
+impl End<'_> {
+    /// Returns when the task has ended, or has left this node's books.
+    pub async fn wait(&mut self) {
+        let _ = (&mut self.receiver).await;
+    }
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.receiver.close();
+        self.watch.forget(self.task);
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watch {
-    /// Resolves when the task ends. Look at the task after asking, not before, or its end may be missed.
-    pub fn end_of(&self, task: TaskId) -> oneshot::Receiver<()> {
+    /// Waits for the end of the task. Look at the task after asking, not before, or its end may be missed.
+    pub fn end_of(&self, task: TaskId) -> End<'_> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = lock(&self.waiting);
         let waiters = waiting.entry(task).or_default();
         waiters.retain(|waiter| !waiter.is_closed());
         waiters.push(sender);
-        receiver
+        End { watch: self, task, receiver }
     }
 
     /// Forgets waiters that have gone.
-    pub fn forget(&self, task: TaskId) {
+    fn forget(&self, task: TaskId) {
         let mut waiting = lock(&self.waiting);
         if let Some(waiters) = waiting.get_mut(&task) {
             waiters.retain(|waiter| !waiter.is_closed());
@@ -89,17 +111,20 @@ mod tests {
     async fn everybody_who_waits_hears_of_the_end() {
         let watch = Watch::default();
         let task = TaskId([1; 16]);
-        let (one, two) = (watch.end_of(task), watch.end_of(task));
+        let (mut one, mut two) = (watch.end_of(task), watch.end_of(task));
         watch.ended(task);
-        assert!(one.await.is_ok() && two.await.is_ok());
+        one.wait().await;
+        two.wait().await;
     }
 
     #[test]
     fn waiters_that_went_away_leave_nothing_behind() {
         let watch = Watch::default();
         let task = TaskId([1; 16]);
-        drop(watch.end_of(task));
-        watch.forget(task);
+        let mut left = watch.end_of(task);
+        // As a caller that hangs up: its future is dropped while it waits.
+        drop(async { left.wait().await });
+        drop(left);
         assert!(lock(&watch.waiting).is_empty());
     }
 

@@ -6,9 +6,10 @@ use akita_core::{
     EventType, NodeId, Status, TaskId,
     wire::{Ask, Message, Submit},
 };
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Node, convert, internal};
+use super::{Node, Reach, convert, internal};
 use crate::{
     cluster::Books,
     store::LedgerQuery,
@@ -20,18 +21,32 @@ const REMOTE_WAIT: Duration = Duration::from_secs(5);
 
 impl Node {
     /// Asks the leader; of a leader, the others.
-    pub(super) async fn ask_for(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
+    pub(super) async fn ask_for(
+        &self,
+        id: TaskId,
+        wait: Duration,
+        reach: Reach,
+    ) -> Result<Option<TaskView>, NodeError> {
+        if reach == Reach::Here {
+            return Ok(None);
+        }
         let wait = wait.min(REMOTE_WAIT);
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or_default();
         if !self.cluster.leads() {
-            let ask = Ask::Task { task: id, here: false, wait_ms };
+            let ask = Ask::Task { task: id, here: reach == Reach::Next, wait_ms };
             return self.ask_leader(&ask, wait).await;
         }
         let ask = Ask::Task { task: id, here: true, wait_ms: 0 };
         let members = self.cluster.members();
         let asked = members.into_iter().map(|node| self.cluster.ask::<TaskView>(node, &ask, Duration::ZERO));
-        let answers = futures_util::future::join_all(asked).await;
-        Ok(answers.into_iter().find_map(|answer| answer.ok().flatten()))
+        // The first that knows it, however long the others take.
+        let mut answers: FuturesUnordered<_> = asked.collect();
+        while let Some(answer) = answers.next().await {
+            if let Ok(Some(view)) = answer {
+                return Ok(Some(view));
+            }
+        }
+        Ok(None)
     }
 
     async fn ask_leader<T: DeserializeOwned>(&self, ask: &Ask, extra: Duration) -> Result<Option<T>, NodeError> {
@@ -140,7 +155,8 @@ impl Node {
         match ask {
             Ask::Task { task, here, wait_ms } => {
                 let wait = Duration::from_millis(u64::from(wait_ms)).min(REMOTE_WAIT);
-                Ok(self.look_up(task, wait, here).await?.map(pack))
+                let reach = if here { Reach::Here } else { Reach::Next };
+                Ok(self.look_up(task, wait, reach).await?.map(pack))
             }
             Ask::List { status, limit } => {
                 let status = status.as_deref().and_then(Status::parse);

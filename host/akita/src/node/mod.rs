@@ -30,6 +30,23 @@ use crate::{
 /// Times that a submission follows the lead as it changes hands.
 const MAX_TURNS: usize = 2;
 
+/// Pause before the leader is asked again for a task that has not ended; the leader holds its answer back, too.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// The same where every node of the cluster is asked.
+const ASK_ALL_EVERY: Duration = Duration::from_secs(2);
+
+/// How far a question for a task goes. Each step is shorter than the one before, so that it comes to an end even while
+/// two nodes take each other for the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// To whoever may know, as a user of this node asks.
+    Cluster,
+    /// One step on, as another node asks.
+    Next,
+    /// This node's own books.
+    Here,
+}
+
 /// What a node is made of.
 pub struct Parts {
     /// This node.
@@ -165,36 +182,33 @@ impl Node {
     /// # Errors
     /// It is not on this node's books, and the leader cannot be asked.
     pub async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
-        self.look_up(id, wait, false).await
+        self.look_up(id, wait, Reach::Cluster).await
     }
 
-    /// The same, without asking anybody else if `here`.
-    async fn look_up(&self, id: TaskId, wait: Duration, here: bool) -> Result<Option<TaskView>, NodeError> {
+    /// The same, asking no further than `reach`.
+    async fn look_up(&self, id: TaskId, wait: Duration, reach: Reach) -> Result<Option<TaskView>, NodeError> {
         let deadline = Instant::now() + wait;
         loop {
-            let end = self.driver.watch().end_of(id);
+            let mut end = self.driver.watch().end_of(id);
             let left = deadline.saturating_duration_since(Instant::now());
             let found = match self.own_task(id).await? {
                 Some(view) => Some(view),
-                None if here => None,
-                None => self.ask_for(id, left).await?,
+                None => self.ask_for(id, left, reach).await?,
             };
-            let Some(view) = found else {
-                drop(end);
-                self.driver.watch().forget(id);
-                return Ok(None);
-            };
+            let Some(view) = found else { return Ok(None) };
             let ended = Status::parse(&view.status).is_some_and(Status::is_end);
             let left = deadline.saturating_duration_since(Instant::now());
             if ended || left.is_zero() || self.stop.is_cancelled() {
-                drop(end);
-                self.driver.watch().forget(id);
                 return Ok(Some(view));
             }
             // A task on another node's books is asked for again; one on these wakes us.
-            let pause = if self.is_own(id).await? { left } else { left.min(Duration::from_millis(100)) };
+            let pause = match (self.is_own(id).await?, self.cluster.leads()) {
+                (true, _) => left,
+                (false, true) => left.min(ASK_ALL_EVERY),
+                (false, false) => left.min(ASK_EVERY),
+            };
             tokio::select! {
-                _ = end => {}
+                () = end.wait() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = self.stop.cancelled() => {}
             }

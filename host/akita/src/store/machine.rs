@@ -74,13 +74,17 @@ impl Machine {
             let (rows, changes) = (effects.rows.len(), effects.changes.len());
             let archive = tasks::Ended::new(&self.conn);
             self.state.apply(at.index, at.time, command, &archive, &mut effects);
-            archive.check()?;
+            let handed_over = archive.check()?;
             // At once, so that the next command of the entry finds an ended task in the archive.
             for row in &effects.rows[rows..] {
                 self.ledger.append(&self.conn, row)?;
                 self.counters.add(row.event.as_str(), 1);
             }
             for change in &effects.changes[changes..] {
+                if let (Change::Accepted { .. }, Some(back)) = (change, handed_over) {
+                    tasks::forget_handed_over(&self.conn, back)?;
+                    self.counters.add(KEPT, -1);
+                }
                 self.store(change, at.time)?;
             }
         }

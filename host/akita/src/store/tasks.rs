@@ -108,6 +108,12 @@ pub(super) fn hand_over(conn: &Connection, id: TaskId, to: ClusterId, time: Mill
     Ok(())
 }
 
+/// Deletes what is left of a task that was handed over: it has come back.
+pub(super) fn forget_handed_over(conn: &Connection, id: TaskId) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM tasks WHERE id = ?1 AND status = ?2")?.execute(params![id.0, HANDED_OVER])?;
+    Ok(())
+}
+
 fn missing(id: TaskId) -> StoreError {
     StoreError::Damaged(format!("the task {id} is not in it"))
 }
@@ -116,16 +122,18 @@ fn missing(id: TaskId) -> StoreError {
 pub(super) struct Ended<'a> {
     conn: &'a Connection,
     failed: std::cell::RefCell<Option<rusqlite::Error>>,
+    handed_over: std::cell::Cell<Option<TaskId>>,
 }
 
 impl<'a> Ended<'a> {
     pub(super) fn new(conn: &'a Connection) -> Self {
-        Ended { conn, failed: std::cell::RefCell::new(None) }
+        Ended { conn, failed: std::cell::RefCell::default(), handed_over: std::cell::Cell::default() }
     }
 
-    /// `apply` has no way to hear of an error, so it is asked for afterwards and is fatal.
-    pub(super) fn check(self) -> Result<(), StoreError> {
-        self.failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
+    /// `apply` has no way to hear of an error, so it is asked for afterwards and is fatal. Answers a task that was asked
+    /// after and whose record says that it went to another cluster.
+    pub(super) fn check(self) -> Result<Option<TaskId>, StoreError> {
+        self.failed.into_inner().map_or(Ok(self.handed_over.into_inner()), |error| Err(error.into()))
     }
 }
 
@@ -136,6 +144,11 @@ impl Archive for Ended<'_> {
             statement.query_row([task.0], |row| row.get::<_, i64>(0)).optional()
         };
         match ask() {
+            // It may come back, when that cluster gives way in its turn; refused as known, it would be lost.
+            Ok(Some(HANDED_OVER)) => {
+                self.handed_over.set(Some(task));
+                None
+            }
             Ok(code) => code.and_then(status_of),
             Err(error) => {
                 self.failed.borrow_mut().get_or_insert(error);

@@ -124,13 +124,30 @@ async fn a_task_handed_over_says_where_it_went() {
     // In one transaction with a move, so that what was put off is not written over the hand-over.
     log.propose(vec![Command::Assign { task: task(1), worker: ME }, Command::HandOver { tasks: vec![task(1)], to }])
         .await;
-    assert_eq!(log.one(submit(task(1))).await.1, Reply::Known(Status::Pending));
     let log = log.reopen().await;
     assert!(log.opened.state.tasks().is_empty());
     let meta = log.opened.store.task_meta(task(1)).await.unwrap().unwrap();
     assert_eq!(meta.handed_over_to, Some(to));
     assert_eq!(log.opened.store.counts().await.unwrap()[&Status::Pending], 0);
     assert!(log.opened.store.list(Some(Status::Pending), 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_task_that_was_handed_over_may_come_back() {
+    let log = Log::new().await;
+    let to = ClusterId([3; 16]);
+    log.one(submit(task(1))).await;
+    for _ in 0..2 {
+        log.one(Command::HandOver { tasks: vec![task(1)], to }).await;
+        assert_eq!(log.one(submit(task(1))).await.1, Reply::Done);
+        assert_eq!(log.one(submit(task(1))).await.1, Reply::Known(Status::Pending));
+    }
+    let log = log.reopen().await;
+    assert_eq!(log.opened.state.tasks().len(), 1);
+    let meta = log.opened.store.task_meta(task(1)).await.unwrap().unwrap();
+    assert_eq!(meta.handed_over_to, None);
+    assert!(log.opened.store.input(task(1)).await.unwrap().is_some());
+    assert_eq!(log.opened.store.counts().await.unwrap()[&Status::Pending], 1);
 }
 
 #[tokio::test]
