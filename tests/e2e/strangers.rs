@@ -232,7 +232,7 @@ fn a_proof_is_worth_nothing_again_and_a_wrong_one_is_written_down() {
     let proof = stranger.proof(&hello, &welcome);
     let _: Admitted = stranger.ask(&proof);
     // The same bytes again, without and with a new hello before them.
-    stranger.refused(&proof, Refusal::BadProof);
+    stranger.refused(&proof, Refusal::NotAdmitted);
     let again: Welcome = stranger.ask(&hello);
     assert_ne!(again.hello.nonce, welcome.hello.nonce);
     stranger.refused(&proof, Refusal::BadProof);

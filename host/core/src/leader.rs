@@ -194,6 +194,7 @@ impl Leader {
             Change::Ended { task, .. } => self.gone(task.id),
             Change::HandedOver { task, .. } => {
                 self.scheduler.remove(*task);
+                self.scheduler.unplace(*task);
                 self.gone(*task);
             }
             Change::Cluster(cluster) => self.leading = cluster.sealed_into.is_none(),

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     id::ClusterId,
     state::{Archive, Effects, State},
-    task::{Content, Outcome},
+    task::{Content, Failure, Outcome},
 };
 
 const ME: NodeId = NodeId([1; 16]);
@@ -172,6 +172,63 @@ fn a_task_that_is_being_placed_while_the_log_is_sealed_still_waits_to_be_handed_
         world.commit(&mut leader, vec![Command::HandOver { tasks: vec![id], to: ClusterId([9; 16]) }]);
         assert_eq!((leader.queue_len(), world.state.tasks().len()), (0, 0));
     }
+}
+
+#[test]
+fn a_clock_that_leaps_takes_nothing_back_and_delays_nothing() {
+    let (mut world, mut leader) = start();
+    world.submit(&mut leader, 1);
+    let (task, worker, fence) = world.held[0];
+    // The log's time leaps by a day; the machine's own clock, which patience is measured by, does not.
+    let day = 24 * 3_600_000;
+    let failure = Failure { message: "no".into(), code: None, pointer: None, retry_after_ms: Some(0) };
+    let mut out = Effects::default();
+    let finish = Command::Finish { task, fence, worker, outcome: Outcome::Failed(failure) };
+    assert!(leader.tick(world.now + 1_000).is_empty());
+    let mut state = std::mem::take(&mut world.state);
+    state.apply(9, world.now + day, finish, &world, &mut out);
+    out.changes.iter().for_each(|change| drop(leader.changed(change, world.now + day, world.now)));
+    assert!(leader.place(world.now + 999, 9).is_empty(), "a second's pause");
+    assert_eq!(leader.place(world.now + 1_001, 9).len(), 1, "and not a day's");
+}
+
+#[test]
+fn what_is_late_all_at_once_comes_back_in_parts() {
+    let (mut world, mut leader) = start();
+    let offered = Offer { slots: 5_000, ..offer() };
+    leader.worker_up(ME, offered, Load::default());
+    for n in 0..3_000u16 {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&n.to_be_bytes());
+        let input = Content { content_type: "a/b".into(), body: vec![] };
+        let spec = TaskSpec { action: "p/a".into(), required: vec![], priority: 1, timeout_ms: None, input };
+        let submit = Command::Submit { id: TaskId(id), origin: ME, attempts: 0, max_attempts: 3, spec };
+        world.commit(&mut leader, vec![submit]);
+    }
+    let place = leader.place(world.now, 5_000);
+    assert_eq!(place.len(), 3_000);
+    world.commit(&mut leader, place);
+    world.now += 3_600_000;
+    let back = leader.tick(world.now);
+    assert_eq!(back.len(), MAX_LATE);
+    assert!(leader.next_wake().is_some_and(|wake| wake <= world.now), "the rest follows at once");
+}
+
+#[test]
+fn an_assignment_to_a_worker_that_went_meanwhile_comes_back_without_a_strike() {
+    let (mut world, mut leader) = start();
+    let input = Content { content_type: "a/b".into(), body: vec![] };
+    let spec = TaskSpec { action: "p/a".into(), required: vec![], priority: 1, timeout_ms: None, input };
+    let id = TaskId([7; 16]);
+    leader.offer(id, &spec, world.now);
+    let mut commands = vec![Command::Submit { id, origin: ME, attempts: 0, max_attempts: 3, spec }];
+    commands.extend(leader.place(world.now, 1));
+    assert!(leader.worker_lost(ME).is_empty());
+    world.commit(&mut leader, commands);
+    assert!(world.held.is_empty(), "nobody is there to send it to");
+    world.step(&mut leader);
+    assert_eq!(leader.waiting(9), [id]);
+    assert_eq!((world.state.tasks()[&id].strikes, world.state.tasks()[&id].attempts), (0, 0));
 }
 
 proptest! {

@@ -53,6 +53,7 @@ struct World {
     nodes: [Node; 2],
     letters: Vec<Letter>,
     accepted: BTreeSet<TaskId>,
+    submitted: u8,
     founded: u8,
     /// A node that had given way led again: what it had sent may run here and there, and nobody can know.
     led_again: bool,
@@ -171,8 +172,15 @@ impl World {
             held: Vec::new(),
         };
         let nodes = [node(1), node(2)];
-        let mut world =
-            World { now: 1_000, nodes, letters: vec![], accepted: BTreeSet::new(), founded: 0, led_again: false };
+        let mut world = World {
+            now: 1_000,
+            nodes,
+            letters: vec![],
+            accepted: BTreeSet::new(),
+            submitted: 0,
+            founded: 0,
+            led_again: false,
+        };
         for n in 0..2 {
             world.found(n);
             world.commit(n);
@@ -252,7 +260,8 @@ impl World {
         let worker = WORKERS[pick % WORKERS.len()];
         match kind {
             0..=2 => {
-                let id = TaskId([self.accepted.len() as u8; 16]);
+                self.submitted += 1;
+                let id = TaskId([self.submitted; 16]);
                 node.leader.offer(id, &spec(id), now);
                 let place = node.leader.place(now, 9);
                 node.propose([vec![submit(id, 0)], place].concat(), None);
@@ -270,7 +279,7 @@ impl World {
             10 => {
                 let back = node.leader.worker_lost(worker);
                 node.propose(back, None);
-                if pick % 4 != 0 {
+                if !pick.is_multiple_of(4) {
                     node.leader.worker_up(worker, offer(), Load::default());
                 }
             }
@@ -285,7 +294,7 @@ impl World {
             17 if !self.letters.is_empty() => drop(self.letters.swap_remove(pick % self.letters.len())),
             18 if !self.letters.is_empty() => self.letters.push(self.letters[pick % self.letters.len()].clone()),
             19 => node.crash(now),
-            20 if !node.leads() && pick % 3 == 0 => {
+            20 if !node.leads() && pick.is_multiple_of(3) => {
                 self.led_again = true;
                 self.found(n);
             }

@@ -1,66 +1,18 @@
 //! Which worker gets which task. Soft state only: a wrong number here makes a choice worse, never unsafe, because an
 //! assignment counts only once it is committed. It never sends anything.
 
+mod worker;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use crate::{
-    id::{Millis, NodeId, TaskId},
-    tuning::{MAX_RTT_MS, SLOW_RTT_MS},
-};
+pub use worker::{Load, Offer};
 
-/// Work that a worker should have at hand so that it never waits for the next assignment, in microseconds: a commit and
-/// a hop on a busy small machine take some milliseconds.
-const BUFFER_US: u64 = 20_000;
-/// Tasks per slot that a worker holds at most, however short they are: bounds what is lost with a worker.
-const MAX_PER_SLOT: u64 = 64;
-/// A worker with this share of its memory in use gets a task only when it has none.
-const FULL_MEMORY_PERCENT: u8 = 95;
-/// Weight of a new run time in the moving mean: one in eight.
-const MEAN_SHIFT: u64 = 8;
-/// A longer run says no more about the next one, in microseconds: the number comes from the worker.
-const LONGEST_RUN_US: u64 = 24 * 3_600_000_000;
-/// A worker that did not take what it was given gets nothing for so long, doubled with each time, in milliseconds:
-/// otherwise the same tasks would go to and fro as fast as the disk commits.
-const FIRST_PAUSE_MS: u64 = 500;
-/// The longest such pause, in milliseconds.
-const LONGEST_PAUSE_MS: u64 = 30_000;
+use crate::id::{Millis, NodeId, TaskId};
+use worker::{Worker, believed, is_short_for, tail};
+
 /// Names offered beside an unknown action.
 const MAX_NEAR: usize = 3;
-
-/// What a worker can do.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Offer {
-    /// Tasks that it runs at once.
-    pub slots: u16,
-    /// Actions, as `plugin/action`.
-    pub actions: BTreeSet<String>,
-    /// Capabilities: the operator's and those that plugins bring.
-    pub capabilities: BTreeSet<String>,
-}
-
-/// How busy a worker is; coarse on purpose, it travels in every report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Load {
-    /// Of all cores, 0 to 100.
-    pub cpu_percent: u8,
-    /// 0 to 100.
-    pub memory_percent: u8,
-    /// Round trip to it; 0 for the leader itself.
-    pub rtt_ms: u32,
-}
-
-#[derive(Debug)]
-struct Worker {
-    offer: Offer,
-    load: Load,
-    in_flight: u64,
-    mean_run_us: Option<u64>,
-    /// Times in a row that it did not take a task.
-    refusals: u32,
-    /// Gets nothing before this time; 0: it may.
-    paused_until: Millis,
-}
 
 /// Tasks that ask for the same: if one finds no worker, none of them does.
 type Class = (String, Vec<String>);
@@ -250,23 +202,16 @@ impl Scheduler {
 
     /// A worker did not take a task: it rests, so that others are tried first.
     pub fn refused(&mut self, node: NodeId, now: Millis) {
-        if let Some(worker) = self.workers.get_mut(&node).filter(|worker| worker.paused_until <= now) {
-            let pause = (FIRST_PAUSE_MS << worker.refusals.min(16)).min(LONGEST_PAUSE_MS);
-            worker.refusals = worker.refusals.saturating_add(1);
-            worker.paused_until = now + pause;
+        if let Some(worker) = self.workers.get_mut(&node) {
+            worker.refused(now);
         }
     }
 
     /// A worker is rid of a task; `run_us` is how long it ran, where it did.
     pub fn release(&mut self, node: NodeId, run_us: Option<u64>) {
-        let Some(worker) = self.workers.get_mut(&node) else {
-            return;
-        };
-        worker.in_flight = worker.in_flight.saturating_sub(1);
-        if let Some(run) = run_us.map(|run| run.min(LONGEST_RUN_US)) {
-            worker.refusals = 0;
-            let mean = worker.mean_run_us.unwrap_or(run);
-            worker.mean_run_us = Some((mean * (MEAN_SHIFT - 1) + run) / MEAN_SHIFT);
+        if let Some(worker) = self.workers.get_mut(&node) {
+            worker.in_flight = worker.in_flight.saturating_sub(1);
+            run_us.into_iter().for_each(|run| worker.ran(run));
         }
     }
 
@@ -377,57 +322,6 @@ impl Scheduler {
             1 => "the one node that can run it is busy".to_owned(),
             many => format!("all {many} nodes that can run it are busy"),
         })
-    }
-}
-
-fn tail(full: &str) -> &str {
-    full.rsplit('/').next().unwrap_or_default()
-}
-
-/// Whether `name` is a bare action, and `full` is it with its plugin.
-fn is_short_for(name: &str, full: &str) -> bool {
-    !name.contains('/') && tail(full) == name
-}
-
-fn believed(load: Load) -> Load {
-    Load { rtt_ms: load.rtt_ms.min(MAX_RTT_MS), ..load }
-}
-
-impl Offer {
-    /// A task that was accepted while nobody knew its action keeps the bare name under which it was submitted.
-    fn has(&self, action: &str) -> bool {
-        self.actions.contains(action)
-            || (!action.contains('/') && self.actions.iter().any(|full| is_short_for(action, full)))
-    }
-}
-
-impl Worker {
-    fn can_run(&self, (action, required): &Class) -> bool {
-        self.offer.has(action) && required.iter().all(|one| self.offer.capabilities.contains(one))
-    }
-
-    /// Tasks that it may hold: its slots, and as many more as it finishes while the next assignment travels.
-    fn window(&self) -> u64 {
-        let slots = u64::from(self.offer.slots).max(1);
-        let ahead_us = BUFFER_US + 2_000 * u64::from(self.load.rtt_ms);
-        let ahead = self.mean_run_us.map_or(0, |mean| slots * ahead_us / mean.max(1));
-        let most = if self.load.rtt_ms >= SLOW_RTT_MS { slots * 2 } else { slots * MAX_PER_SLOT };
-        (slots + ahead).min(most)
-    }
-
-    fn has_room(&self) -> bool {
-        if self.paused_until > 0 {
-            return false;
-        }
-        if self.load.memory_percent >= FULL_MEMORY_PERCENT && self.in_flight > 0 {
-            return false;
-        }
-        self.in_flight < self.window()
-    }
-
-    /// How full it is, in 256ths of its slots.
-    fn fill(&self) -> u64 {
-        self.in_flight * 256 / u64::from(self.offer.slots).max(1)
     }
 }
 

@@ -136,3 +136,48 @@ proptest! {
         prop_assert_eq!(scheduler.waiting() + placed.len(), tasks.len());
     }
 }
+
+#[test]
+fn a_worker_that_refuses_rests_longer_each_time_and_others_go_first() {
+    let mut scheduler = Scheduler::default();
+    scheduler.worker_up(node(1), offer(9, &[]), Load::default());
+    let (mut now, mut last) = (1_000, 0);
+    for _ in 0..4 {
+        add(&mut scheduler, 1, 10, &[]);
+        assert_eq!(scheduler.place(now, 9), [(task(1), node(1))]);
+        scheduler.refused(node(1), now);
+        scheduler.unplace(task(1));
+        add(&mut scheduler, 1, 10, &[]);
+        assert!(scheduler.place(now, 9).is_empty(), "not at once to the one that has just refused");
+        let due = scheduler.next_due().expect("something wakes the loop");
+        assert!(due - now > last);
+        (last, now) = (due - now, due);
+        scheduler.remove(task(1));
+    }
+    add(&mut scheduler, 1, 10, &[]);
+    scheduler.worker_up(node(2), offer(1, &[]), Load::default());
+    scheduler.refused(node(1), now);
+    assert_eq!(scheduler.place(now, 9), [(task(1), node(2))]);
+    assert_eq!(scheduler.next_due(), None, "nothing waits");
+}
+
+#[test]
+fn a_task_that_came_under_a_bare_name_finds_its_worker_later() {
+    let mut scheduler = Scheduler::default();
+    assert!(scheduler.add(task(1), "echo", &[], 10, 5, 0));
+    assert!(scheduler.place(10, 9).is_empty());
+    scheduler.worker_up(node(1), offer(1, &[]), Load::default());
+    assert_eq!(scheduler.place(10, 9), [(task(1), node(1))]);
+}
+
+#[test]
+fn an_action_is_known_for_as_long_as_somebody_has_it() {
+    let mut scheduler = Scheduler::default();
+    let without = Offer { slots: 1, ..Offer::default() };
+    scheduler.worker_up(node(1), offer(1, &[]), Load::default());
+    scheduler.worker_up(node(2), offer(1, &[]), Load::default());
+    scheduler.worker_up(node(1), without, Load::default());
+    assert_eq!(scheduler.resolve("echo"), Resolved::One("basics/echo".into()));
+    scheduler.worker_down(node(2));
+    assert_eq!(scheduler.resolve("echo"), Resolved::Unknown(vec![]));
+}

@@ -174,6 +174,21 @@ fn a_sealed_cluster_takes_and_assigns_nothing_but_lets_work_end() {
     assert!(log.state.tasks().is_empty());
 }
 
+#[test]
+fn numbers_and_words_from_other_nodes_are_bounded() {
+    let mut log = Log::new();
+    let input = Content { content_type: "application/json".into(), body: vec![] };
+    let spec = TaskSpec { action: "a/b".into(), required: vec![], priority: 255, timeout_ms: Some(u32::MAX), input };
+    log.apply(Command::Submit { id: TASK, origin: ME, attempts: u32::MAX, max_attempts: u32::MAX, spec });
+    let fence = log.assign(OTHER);
+    let long = || "x".repeat(1 << 20);
+    let failure =
+        Failure { message: long(), code: Some(long()), pointer: Some(long()), retry_after_ms: Some(u64::MAX) };
+    log.finish(fence, OTHER, Outcome::Failed(failure));
+    assert_eq!(log.ended.ended(TASK), Some(Status::Failed));
+    assert!(log.rows.iter().all(|row| row.leaf().len() < 1_000));
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let id = (0u8..4).prop_map(|n| TaskId([n; 16]));
     let node = (1u8..3).prop_map(|n| NodeId([n; 16]));

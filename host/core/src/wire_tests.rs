@@ -118,6 +118,26 @@ fn another_version_or_kind_is_named() {
     assert!(matches!(Request::decode(&long), Err(WireError::Parse(_))));
 }
 
+#[test]
+fn only_short_first_words_are_looked_at_before_a_node_is_let_in() {
+    let longest = Hello { name: "n".repeat(crate::membership::MAX_NAME_LEN), ..hello() };
+    assert!(is_greeting(&longest.encode()) && is_greeting(&Prove { proof: vec![4; 32] }.encode()));
+    let endless = Hello { name: "n".repeat(1 << 20), ..hello() };
+    assert!(!is_greeting(&endless.encode()) && !is_greeting(&GetCatalog {}.encode()) && !is_greeting(&[]));
+}
+
+#[test]
+fn lists_that_would_fill_the_memory_are_refused_while_they_are_read() {
+    let catalog = Catalog { digest: [0; 8], capabilities: vec![], actions: vec![String::new(); MAX_OFFERED + 1] };
+    assert!(matches!(Catalog::decode(&catalog.encode()), Err(WireError::Parse(_))));
+    let names = ["p/a", "a b", "\u{1b}[2J", ""].map(str::to_owned).to_vec();
+    let catalog = Catalog { digest: [0; 8], capabilities: names.clone(), actions: names };
+    let cleaned = Catalog::decode(&catalog.encode()).unwrap().cleaned();
+    assert_eq!((cleaned.capabilities, cleaned.actions), (vec!["p/a".to_owned()], vec!["p/a".to_owned()]));
+    let many = Assigned { refused: vec![TASK; MAX_ITEMS + 1] };
+    assert!(Assigned::decode(&many.encode()).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

@@ -52,7 +52,14 @@ impl Cluster {
 
     async fn greet_with(&self, node: NodeId, mine: &Hello) -> Result<Standing, CallFailed> {
         let wait = self.patience(node).max(Duration::from_secs(60));
-        let welcome: Welcome = self.call_raw(node, mine.encode(), wait).await?;
+        let welcome: Welcome = match self.call_raw(node, mine.encode(), wait).await {
+            Err(CallFailed::Refused(refused)) if refused.why == Refusal::BadProof && self.0.key.is_some() => {
+                let name = self.known().peer(node).name.clone();
+                self.alert(node, &name, "it has no cluster key to prove").await;
+                return Err(CallFailed::Refused(refused));
+            }
+            other => other?,
+        };
         if welcome.hello.tag != self.0.tag {
             return Err(CallFailed::Refused(other_cluster()));
         }

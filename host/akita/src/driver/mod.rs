@@ -4,6 +4,8 @@
 
 mod outbound;
 mod service;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;
