@@ -17,8 +17,8 @@ const MAX_DEPTH: usize = 32;
 ///
 /// Derive it: `#[derive(Schema)]` understands structs with named fields, newtypes and enums, takes descriptions from doc
 /// comments, and obeys serde's `rename`, `rename_all`, `default`, `skip`, `skip_serializing_if`, `deny_unknown_fields` and
-/// `transparent`. Further keywords go into `#[schema(...)]`, with their names in JSON Schema; the node checks inputs
-/// against them before the plugin sees any:
+/// `transparent`. Further keywords go into `#[schema(...)]`, with their names in JSON Schema. They tell
+/// submitters what to send; an action still checks what must hold, because nothing else does:
 ///
 /// ```
 /// use akita_plugin::{Schema, SchemaWriter};
