@@ -29,5 +29,5 @@ fn the_first_plugin_of_the_documentation_works_as_written() {
     let greeted = node.cli(&["task", "submit", r#"{"action":"hello/greet","name":"Ada"}"#, "--wait"]).expect(0);
     assert_eq!(greeted.json(), json!({"greeting": "Hello, Ada!"}));
     let wrong = node.cli(&["task", "submit", r#"{"action":"greet"}"#, "--wait"]).expect(1);
-    assert!(wrong.stderr.contains("`name` must be text"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("`name` is missing"), "{}", wrong.stderr);
 }

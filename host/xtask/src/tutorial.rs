@@ -8,10 +8,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::paths::Paths;
 use crate::step::Step;
-use crate::toolchain::{Choice, Toolchain, WASM_TARGET};
+use crate::toolchain::{Choice, Toolchain, WASM_TARGET, current_cargo};
 
 /// Tells the tests where the component is.
 pub const VARIABLE: &str = "AKITA_E2E_TUTORIAL";
+/// Where the page says that the SDK is.
+const SDK: &str = r#""../akita/plugins/sdk""#;
 /// What stands above a file's text in the page.
 const MARK: &str = "<!-- file: ";
 
@@ -24,24 +26,34 @@ fn folder(paths: &Paths) -> PathBuf {
     paths.scratch.join("tutorial/hello")
 }
 
-/// Follows the page up to its second step.
+/// Follows the page up to its third step.
 pub fn build(paths: &Paths) -> Result<()> {
     let page = paths.root.join("docs/plugins.md");
     let text = fs::read_to_string(&page).with_context(|| format!("could not read {}", page.display()))?;
     let files = files_of(&text)?;
     let folder = folder(paths);
     for (name, content) in files {
+        let content = if name == "Cargo.toml" { here(&content, &paths.plugins)? } else { content };
         write(&folder.join(name), content.as_bytes())?;
     }
-    for entry in fs::read_dir(paths.root.join("wit")).context("there is no folder wit/")? {
-        let path = entry?.path();
-        let name = path.file_name().context("a file in wit/ has a name")?;
-        write(&folder.join("wit").join(name), &fs::read(&path)?)?;
-    }
+    let mut test = current_cargo();
+    test.current_dir(&folder).env_remove("CARGO_TARGET_DIR").arg("test");
+    Step::new("test the plugin of docs/plugins.md", "the page promises what does not work: mend it").quiet(test)?;
     let toolchain = Toolchain::find(Choice::from_env()?).context("no toolchain\nhint: cargo xtask setup")?;
     let mut cargo = toolchain.cargo();
     cargo.current_dir(&folder).env_remove("CARGO_TARGET_DIR").args(["build", "--release", "--target", WASM_TARGET]);
     Step::new("build the plugin of docs/plugins.md", "the page promises what does not work: mend it").quiet(cargo)
+}
+
+/// The manifest with the SDK where it is in this checkout: the page's reader has it in a folder `akita` next door.
+fn here(manifest: &str, plugins: &Path) -> Result<String> {
+    let sdk = plugins.join("sdk");
+    let sdk = sdk.to_str().context("the folder of this checkout has a name that is no UTF-8")?;
+    if !manifest.contains(SDK) {
+        bail!("the page's Cargo.toml does not depend on {SDK}");
+    }
+    // A JSON string is a TOML string too.
+    Ok(manifest.replace(SDK, &serde_json::to_string(sdk)?))
 }
 
 /// Writes only what changed, so that cargo has nothing to do the next time.
@@ -78,5 +90,13 @@ mod tests {
         let page = "a\n<!-- file: src/lib.rs -->\n```rust\nfn x() {}\n```\nb";
         assert_eq!(files_of(page).unwrap(), [("src/lib.rs".to_owned(), "fn x() {}\n".to_owned())]);
         assert!(files_of("nothing").is_err());
+    }
+
+    #[test]
+    fn the_sdk_is_taken_from_this_checkout() {
+        let manifest = format!("akita-plugin = {{ path = {SDK} }}\n");
+        let rewritten = here(&manifest, Path::new("/some where/plugins")).unwrap();
+        assert_eq!(rewritten, "akita-plugin = { path = \"/some where/plugins/sdk\" }\n");
+        assert!(here("serde = \"1\"", Path::new("/x")).is_err());
     }
 }

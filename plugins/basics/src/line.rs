@@ -1,5 +1,6 @@
 //! One line for the log, out of a JSON input. It writes nothing itself.
 
+use akita_plugin::prelude::*;
 use serde_json::{Map, Value};
 
 /// What `log` takes.
@@ -43,12 +44,34 @@ impl Level {
     }
 }
 
+impl From<Level> for log::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
 /// What is wrong with the input, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     pub message: String,
     pub code: &'static str,
     pub pointer: Option<&'static str>,
+}
+
+impl From<Fault> for TaskError {
+    fn from(fault: Fault) -> Self {
+        let error = Self::invalid(fault.message).code(fault.code);
+        match fault.pointer {
+            Some(pointer) => error.pointer(pointer),
+            None => error,
+        }
+    }
 }
 
 /// A line to be written.

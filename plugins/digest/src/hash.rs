@@ -1,5 +1,6 @@
 //! The fingerprints and how they are written. It does not know where the bytes come from.
 
+use akita_plugin::prelude::*;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 

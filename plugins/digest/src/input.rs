@@ -1,5 +1,6 @@
 //! Which bytes are meant: text, encoded bytes inside JSON, or the body itself. It computes no fingerprint.
 
+use akita_plugin::prelude::*;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use serde_json::Value;
 
@@ -18,6 +19,16 @@ pub struct Fault {
     pub message: String,
     pub code: &'static str,
     pub pointer: Option<&'static str>,
+}
+
+impl From<Fault> for TaskError {
+    fn from(fault: Fault) -> Self {
+        let error = Self::invalid(fault.message).code(fault.code);
+        match fault.pointer {
+            Some(pointer) => error.pointer(pointer),
+            None => error,
+        }
+    }
 }
 
 /// The bytes that the submitter means.

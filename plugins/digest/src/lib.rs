@@ -1,61 +1,73 @@
 //! Fingerprints of the input. This file is the component's edge: it translates between the contract and the modules, and
 //! computes nothing.
+#![cfg_attr(target_family = "wasm", no_std)]
 
-mod bindings;
 mod hash;
 mod input;
 
-use bindings::akita::plugin::types::{ActionInfo, Content, Failure, PluginInfo, Request, TaskError};
-use bindings::exports::akita::plugin::actions::Guest;
+use akita_plugin::prelude::*;
+use hash::Algorithm;
 
-struct Digest;
+akita_plugin::no_std_runtime!();
 
-impl Guest for Digest {
-    fn describe() -> PluginInfo {
-        PluginInfo {
-            name: "digest".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            summary: env!("CARGO_PKG_DESCRIPTION").into(),
-            actions: vec![
-                action("sha256", "The SHA-256 of the input", hash::ONE_SCHEMA),
-                action("blake3", "The BLAKE3 of the input", hash::ONE_SCHEMA),
-                action("all", "Every fingerprint that this plugin knows, in one run", hash::ALL_SCHEMA),
-            ],
-            provides: Vec::new(),
-            annotations: Vec::new(),
+akita_plugin::plugin! {
+    name: "digest",
+    summary: env!("CARGO_PKG_DESCRIPTION"),
+    actions: {
+        "sha256" => sha256 {
+            summary: "The SHA-256 of the input",
+            idempotent: true,
+            deterministic: true,
+            typical_ms: 1,
+            input_schema: (input::SCHEMA),
+            output_schema: (hash::ONE_SCHEMA),
+        },
+        "blake3" => blake3 {
+            summary: "The BLAKE3 of the input",
+            idempotent: true,
+            deterministic: true,
+            typical_ms: 1,
+            input_schema: (input::SCHEMA),
+            output_schema: (hash::ONE_SCHEMA),
+        },
+        "all" => all {
+            summary: "Every fingerprint that this plugin knows, in one run",
+            idempotent: true,
+            deterministic: true,
+            typical_ms: 1,
+            input_schema: (input::SCHEMA),
+            output_schema: (hash::ALL_SCHEMA),
+        },
+    },
+}
+
+fn sha256(input: Content) -> Result<Content, TaskError> {
+    Ok(Content::json(hash::render_one(Algorithm::Sha256, &input::bytes(&input.content_type, input.body)?)))
+}
+
+fn blake3(input: Content) -> Result<Content, TaskError> {
+    Ok(Content::json(hash::render_one(Algorithm::Blake3, &input::bytes(&input.content_type, input.body)?)))
+}
+
+fn all(input: Content) -> Result<Content, TaskError> {
+    Ok(Content::json(hash::render_all(&input::bytes(&input.content_type, input.body)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use akita_plugin::prelude::*;
+    use akita_plugin::testing::Harness;
+
+    #[test]
+    fn each_action_gives_its_fingerprint() {
+        let digest = Harness::new(&super::PLUGIN);
+        assert_eq!(digest.describe().actions.len(), 3);
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        for (action, expected) in [("sha256", sha256), ("all", sha256), ("blake3", "\"algorithm\":\"blake3\"")] {
+            let bare = digest.run(action, Content::new("text/plain", "abc"));
+            assert!(bare.text().contains(expected), "{}", bare.text());
+            assert_eq!(bare.text(), digest.json(action, r#"{"base64":"YWJj"}"#).text());
         }
+        assert_eq!(digest.json("all", "{}").failure().code.as_deref(), Some("unclear-input"));
     }
-
-    fn run(request: Request) -> Result<Content, TaskError> {
-        let render: fn(&[u8]) -> String = match request.action.as_str() {
-            "sha256" => |bytes| hash::render_one(hash::Algorithm::Sha256, bytes),
-            "blake3" => |bytes| hash::render_one(hash::Algorithm::Blake3, bytes),
-            "all" => hash::render_all,
-            _ => return Err(TaskError::UnknownAction),
-        };
-        let bytes = input::bytes(&request.input.content_type, request.input.body).map_err(invalid)?;
-        Ok(Content { content_type: "application/json".into(), body: render(&bytes).into_bytes() })
-    }
-}
-
-fn action(name: &str, summary: &str, output: &str) -> ActionInfo {
-    ActionInfo {
-        name: name.into(),
-        summary: summary.into(),
-        input_schema: Some(input::SCHEMA.into()),
-        output_schema: Some(output.into()),
-        idempotent: true,
-        deterministic: true,
-        typical_ms: Some(1),
-        requires: Vec::new(),
-        annotations: Vec::new(),
-    }
-}
-
-fn invalid(fault: input::Fault) -> TaskError {
-    TaskError::InvalidInput(Failure {
-        message: fault.message,
-        code: Some(fault.code.into()),
-        pointer: fault.pointer.map(Into::into),
-    })
 }

@@ -4,9 +4,8 @@ use std::hint::black_box;
 use std::thread;
 use std::time::Duration;
 
-use crate::bindings::akita::plugin::types::Content;
-use crate::bindings::akita::plugin::{log, task};
-use crate::content;
+use akita_plugin::prelude::*;
+
 use crate::options::Options;
 
 /// Taken at a time by the memory bomb and the emit flood.
@@ -42,7 +41,7 @@ pub fn memory_bomb() -> ! {
 
 /// More than anybody asked for.
 pub fn huge_result(options: &Options) -> Content {
-    content("application/octet-stream", vec![7; options.bytes])
+    Content::new("application/octet-stream", vec![7; options.bytes])
 }
 
 /// Partial output without end; counts what the host took.
@@ -64,7 +63,7 @@ pub fn emit_flood(options: &Options) -> String {
 pub fn log_flood(options: &Options) -> String {
     let line = "flood ".repeat(100);
     for number in 0..options.lines {
-        log::write(log::Level::Error, &line, &[("number".into(), number.to_string())]);
+        log::error(&line, &[("number", &number)]);
     }
     format!(r#"{{"written":{}}}"#, options.lines)
 }
@@ -72,7 +71,7 @@ pub fn log_flood(options: &Options) -> String {
 /// Progress as fast as it goes.
 pub fn progress_flood(options: &Options) -> String {
     for done in 0..options.lines {
-        task::progress(done, Some(options.lines), "flood");
+        task::progress(done, options.lines, "flood");
     }
     format!(r#"{{"reported":{}}}"#, options.lines)
 }

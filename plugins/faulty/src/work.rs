@@ -4,9 +4,8 @@ use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::bindings::akita::plugin::task;
-use crate::bindings::akita::plugin::types::TaskError;
-use crate::failure;
+use akita_plugin::prelude::*;
+
 use crate::options::Options;
 
 /// Between two looks at cancellation: short beside any time limit, long beside a host call.
@@ -27,14 +26,12 @@ pub fn slow(options: &Options) -> Result<String, TaskError> {
     let started = Instant::now();
     let whole = Duration::from_millis(options.ms);
     while started.elapsed() < whole {
-        if task::is_cancelled() {
-            return Err(TaskError::Cancelled);
-        }
+        task::check()?;
         let done = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        task::progress(done, Some(options.ms), "working");
+        task::progress(done, options.ms, "working");
         thread::sleep(STEP.min(whole - started.elapsed().min(whole)));
     }
-    task::progress(options.ms, Some(options.ms), "done");
+    task::progress(options.ms, options.ms, "done");
     Ok(format!(r#"{{"worked_ms":{},"attempt":{}}}"#, options.ms, task::attempt()))
 }
 
@@ -44,6 +41,9 @@ pub fn fail_until(options: &Options) -> Result<String, TaskError> {
     if options.succeed_on.is_some_and(|wanted| attempt >= wanted) {
         return Ok(format!(r#"{{"attempt":{attempt}}}"#));
     }
-    let message = format!("attempt {attempt} fails on purpose");
-    Err(TaskError::Retryable((failure(&message, "busy", None), options.retry_after_ms)))
+    let error = TaskError::retryable(format!("attempt {attempt} fails on purpose")).code("busy");
+    Err(match options.retry_after_ms {
+        Some(milliseconds) => error.after_ms(milliseconds),
+        None => error,
+    })
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 
+use akita_plugin::TaskError;
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
 
@@ -49,6 +50,16 @@ pub struct Fault {
     pub message: String,
     pub code: &'static str,
     pub pointer: Option<&'static str>,
+}
+
+impl From<Fault> for TaskError {
+    fn from(fault: Fault) -> Self {
+        let error = Self::invalid(fault.message).code(fault.code);
+        match fault.pointer {
+            Some(pointer) => error.pointer(pointer),
+            None => error,
+        }
+    }
 }
 
 /// A picture file and what to make of it.

@@ -1,5 +1,7 @@
 //! What can be wrong, in words for the submitter.
 
+use akita_plugin::TaskError;
+
 /// Which of the contract's cases it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -16,6 +18,20 @@ pub struct Fault {
     pub message: String,
     pub code: &'static str,
     pub pointer: Option<String>,
+}
+
+impl From<Fault> for TaskError {
+    fn from(fault: Fault) -> Self {
+        let error = match fault.kind {
+            Kind::Input => Self::invalid(fault.message),
+            Kind::Data => Self::permanent(fault.message),
+        };
+        let error = error.code(fault.code);
+        match fault.pointer {
+            Some(pointer) => error.pointer(pointer),
+            None => error,
+        }
+    }
 }
 
 /// A fault of the input; `pointer` may be empty for the whole of it.

@@ -1,6 +1,6 @@
 //! CSV text as columns of numbers. It computes nothing from them.
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use crate::fault::{self, Fault};
 
@@ -38,14 +38,17 @@ impl Table {
     /// Reads CSV with a header line, separated by commas, semicolons or tabs, whichever the header has most of.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let text = text.trim_start_matches('\u{feff}');
-        let mut reader = ReaderBuilder::new().delimiter(delimiter(text)).trim(Trim::All).from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|error| unreadable(&error))?;
-        let mut columns = named(header)?;
+        let mut records = Records::new(text);
+        let header = records.next()?.unwrap_or_default();
+        let mut columns = named(&header)?;
         let mut rows = 0;
-        let mut record = StringRecord::new();
-        while reader.read_record(&mut record).map_err(|error| unreadable(&error))? {
+        while let Some(cells) = records.next()? {
             rows += 1;
-            for (column, cell) in columns.iter_mut().zip(&record) {
+            if cells.len() != columns.len() {
+                let message = format!("row {rows} has {} cells, and the header has {}", cells.len(), columns.len());
+                return Err(unreadable(&message));
+            }
+            for (column, cell) in columns.iter_mut().zip(cells) {
                 let value = number(cell);
                 column.texts += usize::from(value.is_none() && !is_missing(cell));
                 column.values.push(value);
@@ -79,16 +82,59 @@ fn delimiter(text: &str) -> u8 {
     [b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 
-fn named(header: &StringRecord) -> Result<Vec<Column>, Fault> {
+/// Records of a text, one after the other. Blank lines are none.
+struct Records<'a> {
+    reader: Reader,
+    rest: &'a [u8],
+    /// The cells of the record at hand, without what separates them.
+    cells: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+impl<'a> Records<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            reader: ReaderBuilder::new().delimiter(delimiter(text)).build(),
+            rest: text.as_bytes(),
+            // Unquoting only shortens, so that no record needs more than this.
+            cells: vec![0; text.len()],
+            ends: vec![0; MAX_COLUMNS + 1],
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Vec<&str>>, Fault> {
+        let (mut written, mut ended) = (0, 0);
+        loop {
+            let (cells, ends) = (&mut self.cells[written..], &mut self.ends[ended..]);
+            let (result, read, wrote, end_count) = self.reader.read_record(self.rest, cells, ends);
+            self.rest = &self.rest[read..];
+            written += wrote;
+            ended += end_count;
+            match result {
+                // Asked again with nothing left, the reader gives what it holds.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(None),
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                    let message = format!("the CSV has more than {MAX_COLUMNS} columns, which is the limit");
+                    return Err(fault::input("too-wide", "/csv", message));
+                }
+            }
+        }
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let cell = |(start, end): (usize, &usize)| str::from_utf8(&self.cells[start..*end]).map(str::trim);
+        let cells: Result<Vec<&str>, _> = starts.zip(&self.ends[..ended]).map(cell).collect();
+        cells.map(Some).map_err(|error| unreadable(&error.to_string()))
+    }
+}
+
+fn named(header: &[&str]) -> Result<Vec<Column>, Fault> {
     if header.is_empty() {
         return Err(fault::input("empty", "/csv", "the CSV is empty"));
     }
-    if header.len() > MAX_COLUMNS {
-        let message = format!("the CSV has {} columns, and {MAX_COLUMNS} is the limit", header.len());
-        return Err(fault::input("too-wide", "/csv", message));
-    }
     let mut columns: Vec<Column> = Vec::with_capacity(header.len());
-    for name in header {
+    for name in header.iter().copied() {
         if columns.iter().any(|column| column.name == name) {
             return Err(fault::input("twice", "/csv", format!("two columns are called `{name}`")));
         }
@@ -105,8 +151,8 @@ fn is_missing(cell: &str) -> bool {
     MISSING.iter().any(|word| cell.eq_ignore_ascii_case(word))
 }
 
-fn unreadable(error: &csv::Error) -> Fault {
-    fault::input("bad-csv", "/csv", format!("the CSV cannot be read: {error}"))
+fn unreadable(reason: &str) -> Fault {
+    fault::input("bad-csv", "/csv", format!("the CSV cannot be read: {reason}"))
 }
 
 #[cfg(test)]
@@ -135,7 +181,16 @@ mod tests {
         for (text, code) in [("", "empty"), ("a,b\n", "no-rows"), ("a,a\n1,2\n", "twice"), ("a,b\n1\n", "bad-csv")] {
             assert_eq!(Table::parse(text).unwrap_err().code, code, "{text:?}");
         }
+        let widest = ["x"; MAX_COLUMNS].iter().enumerate().map(|(index, x)| format!("{x}{index}")).collect::<Vec<_>>();
+        assert_eq!(Table::parse(&format!("{}\n", widest.join(","))).unwrap_err().code, "no-rows");
         assert_eq!(Table::parse(&format!("{}\n1\n", ",".repeat(2000))).unwrap_err().code, "too-wide");
+    }
+
+    #[test]
+    fn cells_may_be_quoted_and_lines_blank() {
+        let table = Table::parse("\"a\",\" b, \"\"c\"\"\"\r\n\r\n\"1\",\"x\ny\"\r\n2,3").unwrap();
+        assert_eq!((table.rows, table.columns[1].name.as_str()), (2, "b, \"c\""));
+        assert_eq!((&table.columns[0].values, table.columns[1].texts), (&vec![Some(1.0), Some(2.0)], 1));
     }
 
     #[test]

@@ -1,0 +1,84 @@
+//! Write Akita plugins as typed Rust functions.
+//!
+//! ```
+//! use akita_plugin::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// Whom to greet.
+//! #[derive(Deserialize, Schema)]
+//! struct Greet {
+//!     /// A first name will do.
+//!     name: String,
+//! }
+//!
+//! #[derive(Serialize, Schema)]
+//! struct Greeting {
+//!     greeting: String,
+//! }
+//!
+//! fn greet(input: Greet) -> Result<Greeting, TaskError> {
+//!     Ok(Greeting { greeting: format!("Hello, {}!", input.name) })
+//! }
+//!
+//! akita_plugin::plugin! {
+//!     name: "hello",
+//!     summary: "Greets people.",
+//!     actions: {
+//!         "greet" => greet { summary: "Greets one person.", idempotent: true, deterministic: true },
+//!     },
+//! }
+//!
+//! // In a test, on your own machine, without WebAssembly:
+//! use akita_plugin::testing::Harness;
+//! let outcome = Harness::new(&PLUGIN).json("greet", r#"{"name":"Ada"}"#);
+//! assert_eq!(outcome.text(), r#"{"greeting":"Hello, Ada!"}"#);
+//! ```
+//!
+//! What this crate owns: the contract (`wit/`), translation between JSON and types, dispatch, the schemas that a plugin
+//! advertises, and fakes of the host for tests. It never decides what an action does, and it asks the host for nothing
+//! but `log` and `task`.
+//!
+//! Size counts, because a plugin is shipped over radio links and instantiated for every task. The crate is `no_std`, brings
+//! its own small JSON reader and writer, and derives schemas at compile time. With [`no_std_runtime!`] a plugin leaves the
+//! standard library out as well, and with it every import but the host's own.
+#![no_std]
+
+extern crate alloc;
+#[cfg(not(target_family = "wasm"))]
+extern crate std;
+// So that the derive macro's paths hold in this crate's own tests as well.
+extern crate self as akita_plugin;
+
+mod action;
+mod base64;
+mod content;
+#[doc(hidden)]
+pub mod contract;
+mod error;
+mod host;
+pub mod json;
+pub mod log;
+mod macros;
+#[doc(hidden)]
+#[cfg(target_family = "wasm")]
+pub mod runtime;
+mod schema;
+pub mod task;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+pub use action::{Action, Input, Output, Plugin, call, input_schema, output_schema};
+pub use akita_plugin_macros::Schema;
+pub use base64::Base64;
+pub use contract::akita::plugin::types::{ActionInfo, Content, Failure, PluginInfo, Request, TaskError};
+pub use schema::{Schema, SchemaWriter};
+
+/// What most plugins use, with what a `no_std` crate would otherwise have to ask `alloc` for.
+pub mod prelude {
+    pub use crate::{Base64, Content, Schema, TaskError, log, task};
+    pub use alloc::borrow::ToOwned;
+    pub use alloc::boxed::Box;
+    pub use alloc::string::{String, ToString};
+    pub use alloc::vec::Vec;
+    pub use alloc::{format, vec};
+}
