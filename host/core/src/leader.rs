@@ -159,9 +159,10 @@ impl Leader {
             Proposed::Submit(id) if *reply != Reply::Done && self.tentative.remove(&id) => {
                 self.scheduler.remove(id);
             }
-            Proposed::Assign(_, worker) => {
+            Proposed::Assign(task, worker) => {
                 self.placing = self.placing.saturating_sub(1);
                 if *reply != Reply::Done {
+                    self.scheduler.uncap(task);
                     self.scheduler.release(worker, None);
                 }
             }
@@ -218,6 +219,7 @@ impl Leader {
 
     fn gone(&mut self, task: TaskId) {
         let run = self.run_us.remove(&task);
+        self.scheduler.uncap(task);
         if let Some(worker) = self.dispatch.ended(task) {
             self.scheduler.release(worker, run);
         }

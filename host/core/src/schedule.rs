@@ -30,6 +30,8 @@ pub struct Offer {
     pub actions: BTreeSet<String>,
     /// Capabilities: the operator's and those that plugins bring.
     pub capabilities: BTreeSet<String>,
+    /// Tasks of one plugin that it runs at once, where that is fewer than its slots.
+    pub caps: BTreeMap<String, u16>,
 }
 
 /// How busy a worker is; coarse on purpose, it travels in every report.
@@ -48,6 +50,8 @@ struct Worker {
     offer: Offer,
     load: Load,
     in_flight: u64,
+    /// Of those, the tasks of plugins that have a cap.
+    capped: BTreeMap<String, u64>,
     mean_run_us: Option<u64>,
 }
 
@@ -71,6 +75,8 @@ pub struct Scheduler {
     ready: BTreeMap<Class, BTreeMap<Turn, TaskId>>,
     delayed: BTreeSet<(Millis, TaskId)>,
     arrivals: u64,
+    /// Tasks that count against a cap: on which worker, of which plugin.
+    capped: BTreeMap<TaskId, (NodeId, String)>,
 }
 
 /// What an action's name means here.
@@ -90,7 +96,8 @@ impl Scheduler {
         match self.workers.get_mut(&node) {
             Some(worker) => (worker.offer, worker.load) = (offer, load),
             None => {
-                self.workers.insert(node, Worker { offer, load, in_flight: 0, mean_run_us: None });
+                self.workers
+                    .insert(node, Worker { offer, load, in_flight: 0, capped: BTreeMap::new(), mean_run_us: None });
             }
         }
     }
@@ -105,6 +112,7 @@ impl Scheduler {
     /// It is gone: it gets nothing more.
     pub fn worker_down(&mut self, node: NodeId) {
         self.workers.remove(&node);
+        self.capped.retain(|_, (worker, _)| *worker != node);
     }
 
     /// Whether that worker is known and up.
@@ -191,6 +199,25 @@ impl Scheduler {
         }
     }
 
+    /// A task counts against a cap no more. Nothing happens where it did not.
+    pub fn uncap(&mut self, id: TaskId) {
+        let Some((node, plugin)) = self.capped.remove(&id) else {
+            return;
+        };
+        if let Some(count) = self.workers.get_mut(&node).and_then(|worker| worker.capped.get_mut(&plugin)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn cap(&mut self, id: TaskId, node: NodeId, action: &str) {
+        let Some(worker) = self.workers.get_mut(&node).filter(|worker| worker.cap(action).is_some()) else {
+            return;
+        };
+        let plugin = plugin_of(action).to_owned();
+        *worker.capped.entry(plugin.clone()).or_default() += 1;
+        self.capped.insert(id, (node, plugin));
+    }
+
     /// Gives waiting tasks to workers with room, the most urgent and oldest first. A task that nobody can take now
     /// holds up only tasks that ask for the same.
     pub fn place(&mut self, now: Millis, most: usize) -> Vec<(TaskId, NodeId)> {
@@ -213,6 +240,7 @@ impl Scheduler {
             };
             self.remove(id);
             self.hold(node);
+            self.cap(id, node, &class.0);
             placed.push((id, node));
             if let Some((next, _)) = self.ready.get(&class).and_then(|queue| queue.first_key_value()) {
                 heads.push(Reverse((*next, class)));
@@ -234,7 +262,7 @@ impl Scheduler {
     fn best_worker(&self, class: &Class) -> Option<NodeId> {
         self.workers
             .iter()
-            .filter(|(_, worker)| worker.can_run(class) && worker.has_room())
+            .filter(|(_, worker)| worker.can_run(class) && worker.has_room() && worker.is_below_cap(&class.0))
             .min_by_key(|(node, worker)| (worker.fill(), worker.load.cpu_percent / 10, worker.load.rtt_ms, **node))
             .map(|(node, _)| *node)
     }
@@ -292,7 +320,22 @@ impl Scheduler {
     }
 }
 
+/// The plugin of `plugin/action`.
+fn plugin_of(action: &str) -> &str {
+    action.split('/').next().unwrap_or(action)
+}
+
 impl Worker {
+    fn cap(&self, action: &str) -> Option<u16> {
+        self.offer.caps.get(plugin_of(action)).copied()
+    }
+
+    /// A task over its plugin's cap would only wait there, in the place of one that could run.
+    fn is_below_cap(&self, action: &str) -> bool {
+        let held = self.capped.get(plugin_of(action)).copied().unwrap_or_default();
+        self.cap(action).is_none_or(|cap| held < u64::from(cap))
+    }
+
     fn can_run(&self, (action, required): &Class) -> bool {
         self.offer.actions.contains(action) && required.iter().all(|one| self.offer.capabilities.contains(one))
     }

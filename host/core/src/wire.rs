@@ -219,6 +219,9 @@ pub struct Catalog {
     pub capabilities: Vec<String>,
     /// Actions.
     pub actions: Vec<String>,
+    /// Tasks at once, of plugins that are held to fewer than the slots.
+    #[serde(default)]
+    pub caps: Vec<(String, u16)>,
 }
 
 /// One task for a worker.
