@@ -175,6 +175,14 @@ impl Sandbox {
         load::examine(&self.0, bytes)
     }
 
+    /// The same for any file.
+    ///
+    /// # Errors
+    /// The same, and files that cannot be read.
+    pub fn examine_file(&self, path: &Path) -> Result<Arc<Candidate>, LoadError> {
+        self.examine(&load::read(path)?)
+    }
+
     /// The same for a file that lies in the folder `root`, which is canonical.
     ///
     /// # Errors

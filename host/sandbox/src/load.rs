@@ -154,7 +154,8 @@ pub(crate) fn examine(inner: &Inner, bytes: &[u8]) -> Result<Arc<Candidate>, Loa
     let Imports { names: imports, needs } = check_contract(engine, &component)?;
     let info = match known {
         Some(info) => info,
-        None => ask(inner, &for_describe(inner, &component)?)?,
+        // What it imports has to be there for it to start; behind it, as nobody has granted anything, there is nothing.
+        None => ask(inner, &prepare(inner, &component, needs)?)?,
     };
     // Also what was kept: the rules may be newer than it.
     info.check().map_err(LoadError::BadDescription)?;
@@ -187,27 +188,20 @@ pub(crate) fn link(inner: &Inner, candidate: &Arc<Candidate>, grants: Grants) ->
     if !missing.is_empty() {
         return Err(LoadError::Blocked(missing));
     }
+    let guest = prepare(inner, &candidate.component, candidate.needs)?;
+    Ok(Arc::new(Plugin { candidate: Arc::clone(candidate), grants: candidate.needs, guest }))
+}
+
+/// Compares the types and prepares instantiation, with these interfaces beside what everybody gets.
+fn prepare(inner: &Inner, component: &Component, interfaces: Grants) -> Result<GuestPre<RunState>, LoadError> {
     let mut linker = inner.linker.clone();
-    for interface in candidate.needs.iter() {
+    for interface in interfaces.iter() {
         let added = match interface {
             Interface::Kv => kv::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
             Interface::Sensors => sensors::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
         };
         added.map_err(|error| mismatch(&error))?;
     }
-    let guest = prepare(&linker, &candidate.component)?;
-    Ok(Arc::new(Plugin { candidate: Arc::clone(candidate), grants: candidate.needs, guest }))
-}
-
-/// `describe` gets nothing that has to be granted: a call of it traps.
-fn for_describe(inner: &Inner, component: &Component) -> Result<GuestPre<RunState>, LoadError> {
-    let mut linker = inner.linker.clone();
-    linker.define_unknown_imports_as_traps(component).map_err(|error| mismatch(&error))?;
-    prepare(&linker, component)
-}
-
-/// Compares the types and prepares instantiation.
-fn prepare(linker: &Linker<RunState>, component: &Component) -> Result<GuestPre<RunState>, LoadError> {
     let linked = linker.instantiate_pre(component).map_err(|error| mismatch(&error))?;
     GuestPre::new(linked).map_err(|error| mismatch(&error))
 }

@@ -150,9 +150,21 @@ async fn sensors_are_read_by_name() {
 
 #[test]
 fn describe_gets_nothing_of_what_has_to_be_granted() {
-    let guest = Guest { describe: "(call $get (i32.const 64) (i32.const 1) (i32.const 256))", ..swapper("eager") };
+    // Traps unless the answer is an error.
+    let guest = Guest {
+        describe: "(call $get (i32.const 64) (i32.const 1) (i32.const 256))
+            (if (i32.eqz (i32.load8_u (i32.const 256))) (then (unreachable)))",
+        ..swapper("eager")
+    };
+    shared().examine(&guest.component()).unwrap();
+}
+
+#[test]
+fn a_granted_interface_with_other_types_is_refused_before_anybody_grants_it() {
+    let mut guest = swapper("strange");
+    guest.wit_edits = vec![("expected: option<u64>", "expected: option<s64>")];
     let error = shared().examine(&guest.component()).unwrap_err();
-    assert!(matches!(error, LoadError::DescribeFailed(_)), "{error}");
+    assert!(matches!(error, LoadError::WrongWorld(_)), "{error}");
 }
 
 #[test]
