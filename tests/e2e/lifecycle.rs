@@ -289,6 +289,36 @@ fn a_leader_learns_at_once_what_a_worker_offers_now() {
     });
 }
 
+#[test]
+fn what_is_no_plugin_is_listed_with_its_reason_and_stops_nothing() {
+    let bench = Bench::new("bad-files");
+    bench.put("good.wasm", &speaker("good", 'G'));
+    bench.put("text.wasm", b"hello");
+    bench.put("compiled.cwasm", b"anything");
+    fs::File::create(bench.path("huge.wasm")).and_then(|file| file.set_len(100 << 20)).expect("a sparse file");
+    let outside = TempDir::new().expect("a folder");
+    put(outside.path(), "outside.wasm", &speaker("outside", 'O'));
+    std::os::unix::fs::symlink(outside.path().join("outside.wasm"), bench.path("link.wasm")).expect("linked");
+    let expect = [
+        ("text.wasm", "no WebAssembly"),
+        ("compiled.cwasm", "compiled code"),
+        ("huge.wasm", "over the limit of 64 MiB"),
+        ("link.wasm", "outside the plugin folder"),
+    ];
+    for (file, words) in expect {
+        let reason = text(&bench.wait_for(file, "rejected")["reason"]);
+        assert!(reason.contains(words), "{file}: {reason}");
+    }
+    assert_eq!(ask(&bench.node, "good/run", ""), bytes("G"));
+
+    // Of two with one name the first counts; when it goes, the other takes its place.
+    bench.put("second.wasm", &speaker("good", 'H'));
+    assert!(text(&bench.wait_for("second.wasm", "rejected")["reason"]).contains("already loaded"));
+    fs::remove_file(bench.path("good.wasm")).expect("removed");
+    bench.wait_for("second.wasm", "ready");
+    wait_until("the second one runs", || ask(&bench.node, "good/run", "") == bytes("H"));
+}
+
 /// Rounds of coming and going: a thousand where `AKITA_ROUNDS` says so.
 fn rounds() -> u32 {
     std::env::var("AKITA_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)

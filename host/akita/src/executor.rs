@@ -145,7 +145,7 @@ impl Inner {
     async fn handle(self: Arc<Self>, assigner: NodeId, job: Job) {
         let key = (job.task, job.fence);
         // A plugin that may not run more often at once waits without a slot, so that others have it.
-        let gate = self.plugins.shelf().resolve(&job.action).ok().and_then(|found| found.seat.gate.clone());
+        let gate = self.plugins.shelf().gate(&job.action);
         let draining = self.drained.clone();
         let _turn = match gate {
             Some(gate) => tokio::select! {

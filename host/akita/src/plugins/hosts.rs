@@ -1,7 +1,5 @@
 //! What is behind the interfaces that are granted: durable values in the node's database, readings of its machine.
 
-use std::time::Instant;
-
 use akita_sandbox::{HostFuture, KvEntry, KvError, KvHost, Reading, SensorHost};
 use tokio::sync::watch;
 
@@ -57,37 +55,19 @@ impl KvHost for PluginKv {
 }
 
 /// The machine, as the node's monitor measures it.
-pub struct MachineSensors {
-    resources: watch::Receiver<Resources>,
-    /// The sample that was seen last, and when it was first seen.
-    seen: std::sync::Mutex<(Resources, Instant)>,
-}
-
-impl MachineSensors {
-    /// The sensors that this monitor feeds.
-    pub fn new(resources: watch::Receiver<Resources>) -> MachineSensors {
-        let now = resources.borrow().clone();
-        MachineSensors { resources, seen: std::sync::Mutex::new((now, Instant::now())) }
-    }
-}
+pub struct MachineSensors(pub watch::Receiver<Resources>);
 
 impl SensorHost for MachineSensors {
     fn readings(&self) -> Vec<Reading> {
-        let sample = self.resources.borrow().clone();
-        let age = {
-            let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if seen.0 != sample {
-                *seen = (sample.clone(), Instant::now());
-            }
-            u64::try_from(seen.1.elapsed().as_millis()).unwrap_or(u64::MAX)
-        };
-        readings(&sample, age)
+        let sample = self.0.borrow().clone();
+        let age = sample.taken.map(|taken| taken.elapsed().as_millis()).unwrap_or_default();
+        readings(&sample, u64::try_from(age).unwrap_or(u64::MAX))
     }
 }
 
-/// What a sample says, sorted by name. Nothing is told before the first one.
+/// What a sample says, sorted by name. No value is told before the first one.
 fn readings(sample: &Resources, age_ms: u64) -> Vec<Reading> {
-    let measured = sample.memory_total > 0;
+    let measured = sample.taken.is_some();
     let reading = |name: &str, value: f64, unit: &str| Reading {
         name: name.to_owned(),
         value: measured.then_some(value),
@@ -115,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_sensor_is_listed_where_the_machine_has_it() {
-        let mut sample = Resources { memory_total: 8, memory_used: 2, ..Resources::default() };
+        let taken = Some(std::time::Instant::now());
+        let mut sample = Resources { memory_total: 8, memory_used: 2, taken, ..Resources::default() };
         let names = |sample: &Resources| readings(sample, 0).into_iter().map(|one| one.name).collect::<Vec<_>>();
         assert!(!names(&sample).contains(&"temperature".to_owned()));
         sample.temperature_c = Some(40.5);
@@ -124,15 +105,5 @@ mod tests {
         let used = readings(&sample, 3).into_iter().find(|one| one.name == "memory-used").expect("it is listed");
         assert_eq!((used.value, used.unit.as_str(), used.age_ms), (Some(2.0), "bytes", 3));
         assert!(readings(&Resources::default(), 0).iter().all(|one| one.value.is_none()), "nothing measured yet");
-    }
-
-    #[test]
-    fn a_reading_ages_until_the_next_sample() {
-        let (sender, receiver) = watch::channel(Resources::default());
-        let sensors = MachineSensors::new(receiver);
-        sender.send_replace(Resources { memory_total: 1, ..Resources::default() });
-        let first = sensors.readings();
-        assert_eq!(first[0].value, Some(0.0));
-        assert!(sensors.readings()[0].age_ms >= first[0].age_ms);
     }
 }

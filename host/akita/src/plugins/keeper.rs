@@ -9,7 +9,7 @@ use std::{
 };
 
 use akita_core::{Command, EventType, NodeId};
-use akita_sandbox::{Candidate, Grants, Hosts, Interface, LoadError, Plugin, Sandbox};
+use akita_sandbox::{Candidate, Grants, Hosts, Interface, LoadError, MAX_PLUGINS, Plugin, Sandbox};
 use anyhow::Context;
 use tokio::{
     sync::{mpsc, watch},
@@ -113,7 +113,7 @@ impl Keeper {
     pub async fn open(start: Start) -> anyhow::Result<(Plugins, Keeper)> {
         let Start { dir, sandbox, store, resources } = start;
         let notes = Notes::load(&store).await?;
-        let sensors = Arc::new(MachineSensors::new(resources));
+        let sensors = Arc::new(MachineSensors(resources));
         let (plugins, requests) = Plugins::new(Shelf::default());
         let mut keeper = Keeper {
             workshop: Workshop { sandbox, store: store.clone(), sensors },
@@ -246,7 +246,11 @@ impl Keeper {
 
     fn load(&self, path: PathBuf) -> JoinHandle<Loaded> {
         let (sandbox, dir) = (self.workshop.sandbox.clone(), self.dir.clone());
+        let others = self.files.iter().filter(|(other, loaded)| **other != path && loaded.is_ok()).count();
         tokio::task::spawn_blocking(move || {
+            if others >= MAX_PLUGINS {
+                return Err(Arc::new(LoadError::TooMany { max: MAX_PLUGINS }));
+            }
             tracing::debug!(file = %path.display(), "loading a plugin");
             let root = dir.canonicalize().map_err(|source| LoadError::Io { path: dir, source })?;
             sandbox.examine_in(&root, &path).map_err(Arc::new)
@@ -301,7 +305,9 @@ impl Keeper {
 
     async fn switch(&mut self, name: &str, on: bool) -> Result<(), NodeError> {
         let known = || self.files.values().flatten().map(|plugin| plugin.name());
-        if !known().any(|known| known == name) && !(on && self.notes.disabled.contains(name)) {
+        // One whose file is gone can still be enabled, so that it is when it comes back.
+        let is_known = known().any(|known| known == name) || on && self.notes.disabled.contains(name);
+        if !is_known {
             let near = nearest(name, known().map(str::to_owned));
             return Err(NodeError::NoSuchPlugin { name: name.to_owned(), near });
         }

@@ -69,7 +69,7 @@ pub fn judge(name: &str, hash: &str, needs: Grants, grants: &GrantsFile, notes: 
     }
     let missing = needs.without(grants.of(name).granted());
     if !missing.is_empty() {
-        let hint = format!("to grant it, add to {FILE_NAME}:\n{}", grants.lines_for(name, missing));
+        let hint = format!("to grant it, write in {FILE_NAME}:\n{}", grants.lines_for(name, missing));
         return verdict(Status::Blocked, format!("needs {missing}"), hint);
     }
     Verdict { status: Status::Ready, reason: None, hint: None }
@@ -218,6 +218,12 @@ impl Shelf {
         let (plugin, action) = self.catalog.resolve(action)?;
         let seat = self.seats.get(plugin.name()).cloned().unwrap_or_default();
         Ok(Found { plugin, action, seat })
+    }
+
+    /// What bounds the runs at once of the plugin of `plugin/action`, where something does.
+    pub fn gate(&self, action: &str) -> Option<Arc<Semaphore>> {
+        let plugin = action.split('/').next().unwrap_or_default();
+        self.seats.get(plugin)?.gate.clone()
     }
 
     /// What a node with these slots and capabilities of its own offers: each action whose needs it meets.

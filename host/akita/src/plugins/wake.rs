@@ -12,20 +12,23 @@ use tokio::sync::Notify;
 /// The system's word, as long as this lives.
 pub struct Wake {
     watcher: Option<RecommendedWatcher>,
+    /// Not tried again and again where it does not work.
+    tried: bool,
     word: Arc<Notify>,
 }
 
 impl Wake {
     /// No word yet.
     pub fn new() -> Wake {
-        Wake { watcher: None, word: Arc::new(Notify::new()) }
+        Wake { watcher: None, tried: false, word: Arc::new(Notify::new()) }
     }
 
     /// Begins to listen, if that is possible and not done yet.
     pub fn listen(&mut self, dir: &Path) {
-        if self.watcher.is_some() {
+        if self.tried {
             return;
         }
+        self.tried = true;
         let word = Arc::clone(&self.word);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // An error may hide anything, so it counts as a change.
@@ -45,7 +48,7 @@ impl Wake {
 
     /// Stops listening: the folder went, and one that comes in its place is another.
     pub fn deafen(&mut self) {
-        self.watcher = None;
+        (self.watcher, self.tried) = (None, false);
     }
 
     /// Waits for a word.
