@@ -10,7 +10,11 @@ mod cluster_key;
 mod crash;
 mod disk_full;
 mod failover;
+#[path = "../../host/sandbox/tests/sandbox/guests.rs"]
+#[expect(dead_code, reason = "the sandbox's tests use more of these guests than the tests here")]
+mod guests;
 mod harness;
+mod lifecycle;
 mod meeting;
 mod merge;
 mod prepare;

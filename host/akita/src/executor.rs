@@ -11,9 +11,11 @@ use std::{
 };
 
 use akita_core::{Content, Failure, NodeId, Outcome, TaskId, wire::Job};
-use akita_sandbox::{Catalog, FailureKind, JobEvent, Limits, LogLevel, ResolveError, Sandbox};
+use akita_sandbox::{FailureKind, JobEvent, Limits, LogLevel, ResolveError, Sandbox};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::plugins::{Found, Plugins};
 
 /// Tasks held at once, running or waiting: the leader sends at most 64 a slot, and nobody else may send.
 pub const MAX_HELD: usize = 4_096;
@@ -59,7 +61,7 @@ pub struct Executor(Arc<Inner>);
 
 struct Inner {
     sandbox: Sandbox,
-    catalog: Arc<Catalog>,
+    plugins: Plugins,
     limits: Limits,
     slots: Arc<Semaphore>,
     held: Mutex<HashSet<(TaskId, u64)>>,
@@ -69,6 +71,7 @@ struct Inner {
     reports: Mutex<Option<mpsc::UnboundedSender<Report>>>,
     runs: TaskTracker,
     draining: AtomicBool,
+    drained: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -77,14 +80,14 @@ impl Executor {
     /// by [`MAX_HELD`].
     pub fn new(
         sandbox: Sandbox,
-        catalog: Arc<Catalog>,
+        plugins: Plugins,
         limits: Limits,
         slots: usize,
         reports: mpsc::UnboundedSender<Report>,
     ) -> Executor {
         Executor(Arc::new(Inner {
             sandbox,
-            catalog,
+            plugins,
             limits,
             slots: Arc::new(Semaphore::new(slots)),
             held: Mutex::default(),
@@ -92,6 +95,7 @@ impl Executor {
             reports: Mutex::new(Some(reports)),
             runs: TaskTracker::new(),
             draining: AtomicBool::new(false),
+            drained: CancellationToken::new(),
             stop: CancellationToken::new(),
         }))
     }
@@ -124,6 +128,7 @@ impl Executor {
     pub async fn drain(&self, grace: Duration) {
         self.0.draining.store(true, Ordering::Relaxed);
         self.0.slots.close();
+        self.0.drained.cancel();
         self.0.runs.close();
         if tokio::time::timeout(grace, self.0.runs.wait()).await.is_err() {
             tracing::warn!(tasks = self.held(), "stopping tasks that did not end within the grace period");
@@ -152,6 +157,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Inner {
     async fn handle(self: Arc<Self>, assigner: NodeId, job: Job) {
         let key = (job.task, job.fence);
+        // A plugin that may not run more often at once waits without a slot, so that others have it.
+        let gate = self.plugins.shelf().gate(&job.action);
+        let draining = self.drained.clone();
+        let _turn = match gate {
+            Some(gate) => tokio::select! {
+                turn = gate.acquire_owned() => turn.ok(),
+                () = draining.cancelled() => None,
+            },
+            None => None,
+        };
         // Closed when draining: the task was never begun.
         if let Ok(_slot) = Arc::clone(&self.slots).acquire_owned().await {
             let begun = Instant::now();
@@ -174,7 +189,8 @@ impl Inner {
 
     /// `None` if this node stopped it: another attempt is somebody else's to begin.
     async fn run(&self, assigner: NodeId, job: Job) -> Option<Outcome> {
-        let (plugin, action) = match self.catalog.resolve(&job.action) {
+        // What it is now is what runs, to its end: a plugin that is replaced meanwhile changes nothing.
+        let Found { plugin, action, seat } = match self.plugins.shelf().resolve(&job.action) {
             Ok(found) => found,
             Err(error) => return Some(Outcome::Failed(no_action(&job.action, &error))),
         };
@@ -184,11 +200,12 @@ impl Inner {
         if job.timeout_ms > 0 {
             limits.timeout = Duration::from_millis(u64::from(job.timeout_ms));
         }
+        seat.terms.cap(&mut limits);
         let cancel = self.stop.child_token();
         let outcome = self
             .sandbox
             .run(
-                plugin,
+                Arc::clone(&plugin),
                 akita_sandbox::Job {
                     task_id: job.task.to_string(),
                     attempt: job.attempt,
@@ -199,11 +216,13 @@ impl Inner {
                     limits,
                     cancel,
                     events: Some(events),
+                    hosts: seat.hosts.clone(),
                 },
             )
             .await;
         // The sandbox has dropped its end: what is left in the channel is read, and the watcher ends.
         let _ = watcher.await;
+        self.plugins.ran(&plugin, &outcome);
         match outcome {
             Ok(content) => Some(Outcome::Completed(Content { content_type: content.content_type, body: content.body })),
             Err(failure) if failure.kind == FailureKind::Cancelled && self.stop.is_cancelled() => None,

@@ -11,6 +11,7 @@ pub mod driver;
 pub mod executor;
 pub mod exit;
 pub mod node;
+pub mod plugins;
 pub mod resources;
 pub mod store;
 pub mod telemetry;

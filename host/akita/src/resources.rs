@@ -37,6 +37,9 @@ pub struct Resources {
     pub load_1m: f64,
     /// Resident memory of this process, in bytes.
     pub process_rss: u64,
+    /// When it was taken; none before the first.
+    #[serde(skip)]
+    pub taken: Option<Instant>,
 }
 
 /// How often the monitor looks whether it should end; a sample itself takes a few milliseconds.
@@ -109,8 +112,11 @@ impl Monitor {
     /// Measures now. Rates and CPU use are those since the sample before; 0 in the first.
     pub fn sample(&mut self) -> Resources {
         let since = self.last.replace(Instant::now()).map(|last| last.elapsed());
-        let mut sample =
-            Resources { load_1m: System::load_average().map_or(0.0, |load| load.one), ..Default::default() };
+        let mut sample = Resources {
+            load_1m: System::load_average().map_or(0.0, |load| load.one),
+            taken: self.last,
+            ..Default::default()
+        };
         (sample.disk_total, sample.disk_free) = disk(&self.data_dir);
         (sample.net_rx_bps, sample.net_tx_bps) = self.network_rates(since);
         sample.temperature_c = self.temperature();

@@ -221,6 +221,8 @@ pub struct VerifyView {
 pub struct PluginList {
     /// By file.
     pub plugins: Vec<PluginView>,
+    /// What is wrong with the file of grants, while an older one is used.
+    pub problem: Option<String>,
 }
 
 /// One plugin file.
@@ -238,16 +240,35 @@ pub struct PluginView {
     pub size: u64,
     /// File name.
     pub file: String,
-    /// `ready` or `rejected`.
+    /// `ready`, `blocked`, `rejected`, `disabled` or `quarantined`.
     pub status: String,
-    /// Why it was rejected.
+    /// Why it is not ready.
     pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
     /// What it can do.
     pub actions: Vec<ActionView>,
     /// Capabilities that it brings.
     pub provides: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
+    /// Those of them that have to be granted.
+    pub needs: Vec<String>,
+    /// What the operator grants to it, whether or not it needs it.
+    pub granted: Vec<String>,
+}
+
+/// Answer to `POST /plugins/{name}/disable` and `enable`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchedView {
+    /// The plugin.
+    pub name: String,
+    /// What it is now; `absent` when no file has it.
+    pub status: String,
+    /// Why it is not ready.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// One action of a plugin.
@@ -304,6 +325,14 @@ pub enum NodeError {
         limit: usize,
         /// Seconds after which to try again.
         retry_after_s: u64,
+    },
+    /// No plugin is called so.
+    #[error("this node has no plugin `{name}`")]
+    NoSuchPlugin {
+        /// The name.
+        name: String,
+        /// One that is like it.
+        near: Option<String>,
     },
     /// Another node has to be asked and does not answer.
     #[error("{detail}")]

@@ -245,6 +245,7 @@ impl Leader {
 
     fn gone(&mut self, task: TaskId) {
         let run = self.run_us.remove(&task);
+        self.scheduler.uncap(task);
         if let Some(worker) = self.dispatch.ended(task) {
             self.scheduler.release(worker, run);
         }

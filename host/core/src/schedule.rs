@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 pub use worker::{Load, Offer};
 
 use crate::id::{Millis, NodeId, TaskId};
-use worker::{Worker, believed, is_short_for, tail};
+use worker::{Worker, believed, is_short_for, plugin_of, tail};
 
 /// Names offered beside an unknown action.
 const MAX_NEAR: usize = 3;
@@ -38,6 +38,8 @@ pub struct Scheduler {
     arrivals: u64,
     /// Actions that are offered, and by how many workers.
     actions: BTreeMap<String, usize>,
+    /// Tasks that count against a cap: on which worker, of which plugin.
+    capped: BTreeMap<TaskId, (NodeId, String)>,
 }
 
 /// What an action's name means here.
@@ -65,7 +67,8 @@ impl Scheduler {
             return;
         }
         let placed = self.placed.values().filter(|(worker, _)| *worker == node).count() as u64;
-        let worker = Worker { offer, load, in_flight: placed, mean_run_us: None, refusals: 0, paused_until: 0 };
+        let capped = BTreeMap::new();
+        let worker = Worker { offer, load, in_flight: placed, capped, mean_run_us: None, refusals: 0, paused_until: 0 };
         self.workers.insert(node, worker);
     }
 
@@ -92,6 +95,7 @@ impl Scheduler {
         if let Some(worker) = self.workers.remove(&node) {
             self.withdraw(&worker.offer);
         }
+        self.capped.retain(|_, (worker, _)| *worker != node);
     }
 
     /// Whether that worker is known and up.
@@ -186,6 +190,7 @@ impl Scheduler {
     /// A placement came to nothing, and its task does not wait any more.
     pub fn unplace(&mut self, id: TaskId) {
         if let Some((worker, _)) = self.placed.remove(&id) {
+            self.uncap(id);
             self.release(worker, None);
         }
     }
@@ -193,11 +198,27 @@ impl Scheduler {
     /// A placement came to nothing: its task waits as before.
     pub fn put_back(&mut self, id: TaskId) {
         let Some((worker, waiting)) = self.placed.remove(&id) else { return };
+        self.uncap(id);
         self.release(worker, None);
         if !self.waiting.contains_key(&id) {
             self.ready.entry(waiting.class.clone()).or_default().insert(waiting.turn, id);
             self.waiting.insert(id, waiting);
         }
+    }
+
+    /// A task does not count against its plugin's cap any more.
+    pub fn uncap(&mut self, id: TaskId) {
+        let Some((node, plugin)) = self.capped.remove(&id) else { return };
+        if let Some(count) = self.workers.get_mut(&node).and_then(|worker| worker.capped.get_mut(&plugin)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn cap(&mut self, id: TaskId, node: NodeId, action: &str) {
+        let Some(worker) = self.workers.get_mut(&node).filter(|worker| worker.cap(action).is_some()) else { return };
+        let plugin = plugin_of(action).to_owned();
+        *worker.capped.entry(plugin.clone()).or_default() += 1;
+        self.capped.insert(id, (node, plugin));
     }
 
     /// A worker did not take a task: it rests, so that others are tried first.
@@ -246,6 +267,7 @@ impl Scheduler {
                 self.placed.insert(id, (node, waiting));
             }
             self.hold(node);
+            self.cap(id, node, &class.0);
             placed.push((id, node));
             if let Some((next, _)) = self.ready.get(&class).and_then(|queue| queue.first_key_value()) {
                 heads.push(Reverse((*next, class)));
@@ -271,7 +293,7 @@ impl Scheduler {
     fn best_worker(&self, class: &Class) -> Option<NodeId> {
         self.workers
             .iter()
-            .filter(|(_, worker)| worker.can_run(class) && worker.has_room())
+            .filter(|(_, worker)| worker.can_run(class) && worker.has_room() && worker.is_below_cap(&class.0))
             .min_by_key(|(node, worker)| (worker.fill(), worker.load.cpu_percent / 10, worker.load.rtt_ms, **node))
             .map(|(node, _)| *node)
     }

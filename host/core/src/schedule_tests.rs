@@ -18,6 +18,7 @@ fn offer(slots: u16, capabilities: &[&str]) -> Offer {
         slots,
         actions: actions.iter().map(|action| (*action).to_owned()).collect(),
         capabilities: capabilities.iter().map(|one| (*one).to_owned()).collect(),
+        caps: BTreeMap::new(),
     }
 }
 
@@ -64,6 +65,28 @@ fn work_is_spread_by_room_and_a_full_worker_gets_none() {
     assert!(scheduler.explain(task(5), 10).unwrap().contains("busy"));
     scheduler.release(node(2), None);
     assert_eq!(scheduler.place(10, 100), [(task(4), node(2))]);
+}
+
+#[test]
+fn a_plugin_with_a_cap_leaves_the_other_slots_to_others() {
+    let mut scheduler = Scheduler::default();
+    let capped = Offer { caps: [("basics".to_owned(), 1)].into(), ..offer(3, &[]) };
+    scheduler.worker_up(node(1), capped.clone(), Load::default());
+    (1..=3).for_each(|n| add(&mut scheduler, n, 0, &[]));
+    assert!(scheduler.add(task(9), "image/fit", &[], 200, 5, 0));
+    assert_eq!(order(&mut scheduler), [task(1), task(9)]);
+    scheduler.uncap(task(9));
+    assert!(order(&mut scheduler).is_empty(), "another plugin's end frees nothing");
+    scheduler.uncap(task(1));
+    scheduler.release(node(1), None);
+    assert_eq!(order(&mut scheduler), [task(2)]);
+    // On another worker the count is another; a worker that went away holds nothing.
+    scheduler.worker_up(node(2), capped.clone(), Load::default());
+    assert_eq!(scheduler.place(10, 100), [(task(3), node(2))]);
+    add(&mut scheduler, 4, 0, &[]);
+    scheduler.worker_down(node(1));
+    scheduler.worker_up(node(1), capped, Load::default());
+    assert_eq!(scheduler.place(10, 100), [(task(4), node(1))]);
 }
 
 #[test]

@@ -257,6 +257,9 @@ pub struct Catalog {
     /// Actions.
     #[serde(deserialize_with = "few::<MAX_OFFERED, _, _>")]
     pub actions: Vec<String>,
+    /// Tasks at once, of plugins that are held to fewer than the slots.
+    #[serde(default)]
+    pub caps: Vec<(String, u16)>,
 }
 
 impl Catalog {

@@ -7,7 +7,21 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
+/// The interfaces that are granted or not. Linked one by one, so that what is not granted is not there.
+mod granted {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "package akita:host; world granted { import akita:plugin/kv@0.1.0; import akita:plugin/sensors@0.1.0; }",
+        world: "akita:host/granted",
+        imports: {
+            "akita:plugin/kv": async | trappable,
+            default: trappable,
+        },
+    });
+}
+
 pub(crate) use self::akita::plugin::{log, task, types};
+pub(crate) use self::granted::akita::plugin::{kv, sensors};
 pub(crate) use self::{Plugin as Guest, PluginPre as GuestPre};
 
 /// The package that this host speaks.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use strsim::normalized_damerau_levenshtein;
 
+use crate::interface::Grants;
 use crate::load::LoadError;
 use crate::plugin::Plugin;
 use crate::{Sandbox, load};
 
 /// Most plugins in one folder: what they offer is announced to every node.
-const MAX_PLUGINS: usize = 256;
+pub const MAX_PLUGINS: usize = 256;
 /// Most names that are suggested for one that is unknown.
 const MAX_NEAR: usize = 3;
 /// How alike two names must be to suggest one for the other: two letters swapped in a name of three are just enough.
@@ -112,18 +113,19 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// These plugins with the files that they came from; no two of one name.
+    #[must_use]
+    pub fn of(plugins: impl IntoIterator<Item = (PathBuf, Arc<Plugin>)>) -> Catalog {
+        let (paths, plugins) = plugins.into_iter().unzip();
+        Catalog { plugins, paths, rejected: Vec::new() }
+    }
+
     fn load_one(&self, sandbox: &Sandbox, root: &Path, path: &Path) -> Result<Arc<Plugin>, LoadError> {
-        if path.extension().is_some_and(|kind| kind == "cwasm") {
-            return Err(LoadError::Precompiled);
-        }
         if self.plugins.len() >= MAX_PLUGINS {
             return Err(LoadError::TooMany { max: MAX_PLUGINS });
         }
-        let target = path.canonicalize().map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-        if !target.starts_with(root) {
-            return Err(LoadError::OutsideFolder { target });
-        }
-        let plugin = load::load(&sandbox.0, &load::read(&target)?)?;
+        let candidate = load::examine(&sandbox.0, &load::read_in(root, path)?)?;
+        let plugin = load::link(&sandbox.0, &candidate, Grants::NONE)?;
         match self.plugins.iter().position(|other| other.name() == plugin.name()) {
             None => Ok(plugin),
             Some(first) => {
@@ -221,8 +223,11 @@ impl Catalog {
     }
 }
 
-/// The files that claim to be plugins, sorted.
-fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files in `dir` that claim to be plugins, sorted.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -6,6 +6,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::{Component as ComponentType, ComponentItem};
 
 use crate::bindings::{ACTIONS, PACKAGE, VERSION};
+use crate::interface::{Grants, Interface};
 use crate::load::LoadError;
 use crate::outcome::cut;
 
@@ -21,19 +22,30 @@ const WASI_VERSION: &str = "0.2.";
 /// The interfaces of our own that every plugin gets.
 const GRANTED: [&str; 3] = ["akita:plugin/types", "akita:plugin/log", "akita:plugin/task"];
 
-/// Compares imports and exports with the contract, by name. Gives the imports.
-pub(crate) fn check_contract(engine: &Engine, component: &Component) -> Result<Vec<String>, LoadError> {
+/// What a component imports.
+pub(crate) struct Imports {
+    /// By name, as the component has them.
+    pub(crate) names: Vec<String>,
+    /// Those that have to be granted.
+    pub(crate) needs: Grants,
+}
+
+/// Compares imports and exports with the contract, by name.
+pub(crate) fn check_contract(engine: &Engine, component: &Component) -> Result<Imports, LoadError> {
     let shape = component.component_type();
     check_exports(engine, &shape)?;
-    let imports: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
-    if let Some(other) = imports.iter().find(|name| GRANTED.contains(&package_path(name)) && !speaks(name)) {
+    let names: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let ours = |name: &str| GRANTED.contains(&package_path(name)) || interface(name).is_some();
+    if let Some(other) = names.iter().find(|name| ours(name) && !speaks(name)) {
         return Err(wrong_version("imports", other));
     }
-    let denied: Vec<String> = imports.iter().filter(|name| !granted(name)).cloned().collect();
+    let denied: Vec<String> =
+        names.iter().filter(|name| !granted(name) && interface(name).is_none()).cloned().collect();
     if !denied.is_empty() {
         return Err(LoadError::NotGranted(denied));
     }
-    Ok(imports)
+    let needs = names.iter().filter_map(|name| interface(name)).collect();
+    Ok(Imports { names, needs })
 }
 
 fn check_exports(engine: &Engine, shape: &ComponentType) -> Result<(), LoadError> {
@@ -79,6 +91,11 @@ fn version(name: &str) -> &str {
 fn speaks(name: &str) -> bool {
     let (minor, _patch) = VERSION.rsplit_once('.').expect("the version has three parts");
     version(name).rsplit_once('.').is_some_and(|(theirs, _)| theirs == minor)
+}
+
+/// The interface that has to be granted for it.
+fn interface(name: &str) -> Option<Interface> {
+    Interface::of_import(package_path(name))
 }
 
 fn granted(name: &str) -> bool {

@@ -14,6 +14,7 @@ mod explain;
 mod host;
 mod info;
 mod inspect;
+mod interface;
 mod limits;
 mod load;
 mod outcome;
@@ -31,15 +32,19 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Linker;
 
 pub use crate::cache::CacheError;
-pub use crate::catalog::{Catalog, CatalogError, LoadStep, ResolveError};
+pub use crate::catalog::{Catalog, CatalogError, LoadStep, MAX_PLUGINS, ResolveError, list as list_files};
 pub use crate::config::SandboxConfig;
 pub use crate::engine::Allocator;
 pub use crate::events::{JobEvent, LogLevel};
+pub use crate::host::kv::{KvEntry, KvError, KvHost};
+pub use crate::host::sensors::{Reading, SensorHost};
+pub use crate::host::{HostFuture, Hosts};
 pub use crate::info::{ActionInfo, PluginInfo};
+pub use crate::interface::{Grants, Interface};
 pub use crate::limits::Limits;
 pub use crate::load::LoadError;
 pub use crate::outcome::{Content, Failure, FailureKind, Outcome};
-pub use crate::plugin::Plugin;
+pub use crate::plugin::{Candidate, Plugin};
 pub use crate::run::Job;
 
 use crate::cache::Cache;
@@ -150,7 +155,7 @@ impl Sandbox {
     /// # Errors
     /// Why the file is no plugin for this node, with the next step.
     pub fn load_file(&self, path: &Path) -> Result<Arc<Plugin>, LoadError> {
-        load::load(&self.0, &load::read(path)?)
+        self.link(&load::examine(&self.0, &load::read(path)?)?, Grants::NONE)
     }
 
     /// Loads a plugin from a component's bytes. Blocks, for seconds if it has to compile.
@@ -158,7 +163,40 @@ impl Sandbox {
     /// # Errors
     /// Why the bytes are no plugin for this node, with the next step.
     pub fn load_bytes(&self, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError> {
-        load::load(&self.0, bytes)
+        self.link(&self.examine(bytes)?, Grants::NONE)
+    }
+
+    /// Looks at a component and asks it what it is, before it is known what it is granted. Blocks, for seconds if it has
+    /// to compile.
+    ///
+    /// # Errors
+    /// Why the bytes are no plugin for any node, with the next step.
+    pub fn examine(&self, bytes: &[u8]) -> Result<Arc<Candidate>, LoadError> {
+        load::examine(&self.0, bytes)
+    }
+
+    /// The same for any file.
+    ///
+    /// # Errors
+    /// The same, and files that cannot be read.
+    pub fn examine_file(&self, path: &Path) -> Result<Arc<Candidate>, LoadError> {
+        self.examine(&load::read(path)?)
+    }
+
+    /// The same for a file that lies in the folder `root`, which is canonical.
+    ///
+    /// # Errors
+    /// The same, and links that lead out of the folder.
+    pub fn examine_in(&self, root: &Path, path: &Path) -> Result<Arc<Candidate>, LoadError> {
+        load::examine(&self.0, &load::read_in(root, path)?)
+    }
+
+    /// Links a component with what it needs of `grants`. Compiles nothing.
+    ///
+    /// # Errors
+    /// [`LoadError::Blocked`] with what is missing, or types that differ from the contract's.
+    pub fn link(&self, candidate: &Arc<Candidate>, grants: Grants) -> Result<Arc<Plugin>, LoadError> {
+        load::link(&self.0, candidate, grants)
     }
 
     /// Runs one job. Waits for a free slot, which does not count as the job's time; a cancelled job stops waiting. The
@@ -190,7 +228,8 @@ impl Sandbox {
             Ok(outcome) => outcome,
             Err(error) if error.is_panic() => {
                 tracing::error!(plugin = plugin.name(), "the host's side of a run panicked: {error}");
-                Err(Failure::new(FailureKind::Internal, "the host failed while it ran the plugin: see its log"))
+                let message = "the host failed while it ran the plugin: see its log";
+                Err(Failure { code: Some("host-panic".into()), ..Failure::new(FailureKind::Internal, message) })
             }
             Err(_) => Err(closed()),
         }

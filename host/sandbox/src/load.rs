@@ -9,15 +9,16 @@ use std::sync::{Arc, PoisonError, mpsc};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::Inner;
-use crate::bindings::{ACTIONS, Guest, GuestPre};
+use crate::bindings::{ACTIONS, Guest, GuestPre, kv, sensors};
 use crate::cache::CodeHash;
-use crate::contract::{check_contract, mismatch, reason};
+use crate::contract::{Imports, check_contract, mismatch, reason};
 use crate::describe::{DescribeError, describe};
 use crate::engine;
 use crate::info::PluginInfo;
 use crate::inspect::{self, MAX_FILE_BYTES};
+use crate::interface::{Grants, Interface};
 use crate::limits::Bytes;
-use crate::plugin::Plugin;
+use crate::plugin::{Candidate, Plugin};
 use crate::store::RunState;
 
 /// Why a file is no plugin for this node.
@@ -44,12 +45,15 @@ pub enum LoadError {
     /// It cannot say what it is.
     #[error("it exports {ACTIONS} without `describe`: add `describe`, which names the plugin and its actions")]
     NoDescribe,
-    /// It imports what this node does not give.
+    /// It imports what this node does not have.
     #[error(
         "it imports {}, which is not granted here: remove what needs it, or install a host that grants it",
         .0.join(", ")
     )]
     NotGranted(Vec<String>),
+    /// It imports what this node gives only to plugins that the operator names.
+    #[error("needs {0}")]
+    Blocked(Grants),
     /// Its `describe` failed.
     #[error("its `describe` failed: {0}. `describe` must only return constant data")]
     DescribeFailed(String),
@@ -95,7 +99,7 @@ pub enum LoadError {
     },
 }
 
-/// Everything that a guest may import.
+/// What every guest may import.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -121,8 +125,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// Makes a plugin of a component's bytes. Blocks: compiling takes up to seconds.
-pub(crate) fn load(inner: &Inner, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError> {
+/// Reads a file that lies in a folder of plugins; a link may not lead out of it.
+pub(crate) fn read_in(root: &Path, path: &Path) -> Result<Vec<u8>, LoadError> {
+    if path.extension().is_some_and(|kind| kind == "cwasm") {
+        return Err(LoadError::Precompiled);
+    }
+    let target = path.canonicalize().map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+    if !target.starts_with(root) {
+        return Err(LoadError::OutsideFolder { target });
+    }
+    read(&target)
+}
+
+/// Looks at a component's bytes and asks it what it is. Blocks: compiling takes up to seconds.
+pub(crate) fn examine(inner: &Inner, bytes: &[u8]) -> Result<Arc<Candidate>, LoadError> {
     inspect::check(bytes)?;
     let hash = blake3::hash(bytes);
     let engine = &inner.around.engine;
@@ -135,11 +151,11 @@ pub(crate) fn load(inner: &Inner, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError
             (component, None, kept)
         }
     };
-    let imports = check_contract(engine, &component)?;
-    let guest = link(inner, &component)?;
+    let Imports { names: imports, needs } = check_contract(engine, &component)?;
     let info = match known {
         Some(info) => info,
-        None => ask(inner, &guest)?,
+        // What it imports has to be there for it to start; behind it, as nobody has granted anything, there is nothing.
+        None => ask(inner, &prepare(inner, &component, needs)?)?,
     };
     // Also what was kept: the rules may be newer than it.
     info.check().map_err(LoadError::BadDescription)?;
@@ -147,7 +163,7 @@ pub(crate) fn load(inner: &Inner, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError
         cache.keep_info(&hash, code_hash, &info);
     }
     let size = bytes.len() as u64;
-    Ok(Arc::new(Plugin { hash: *hash.as_bytes(), size, info, imports, from_cache, guest }))
+    Ok(Arc::new(Candidate { hash: *hash.as_bytes(), size, info, imports, needs, from_cache, component }))
 }
 
 /// Compiles, and takes the code from the cache if it can be kept there: mapped from a file it costs no memory.
@@ -166,9 +182,27 @@ fn compile(inner: &Inner, bytes: &[u8], hash: &blake3::Hash) -> Result<(Componen
     Ok((Component::from_binary(engine, bytes).map_err(invalid)?, None))
 }
 
-/// Compares the types and prepares instantiation.
-fn link(inner: &Inner, component: &Component) -> Result<GuestPre<RunState>, LoadError> {
-    let linked = inner.linker.instantiate_pre(component).map_err(|error| mismatch(&error))?;
+/// Gives a component what it needs of what it is granted, and nothing else.
+pub(crate) fn link(inner: &Inner, candidate: &Arc<Candidate>, grants: Grants) -> Result<Arc<Plugin>, LoadError> {
+    let missing = candidate.needs.without(grants);
+    if !missing.is_empty() {
+        return Err(LoadError::Blocked(missing));
+    }
+    let guest = prepare(inner, &candidate.component, candidate.needs)?;
+    Ok(Arc::new(Plugin { candidate: Arc::clone(candidate), grants: candidate.needs, guest }))
+}
+
+/// Compares the types and prepares instantiation, with these interfaces beside what everybody gets.
+fn prepare(inner: &Inner, component: &Component, interfaces: Grants) -> Result<GuestPre<RunState>, LoadError> {
+    let mut linker = inner.linker.clone();
+    for interface in interfaces.iter() {
+        let added = match interface {
+            Interface::Kv => kv::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
+            Interface::Sensors => sensors::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
+        };
+        added.map_err(|error| mismatch(&error))?;
+    }
+    let linked = linker.instantiate_pre(component).map_err(|error| mismatch(&error))?;
     GuestPre::new(linked).map_err(|error| mismatch(&error))
 }
 

@@ -1,22 +1,65 @@
-//! A plugin that is ready to run. It is made by `load` and never changes.
+//! A component that was looked at, and one that is linked and can run. Both are made by `load` and never change.
 
 use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::Component;
 
 use crate::bindings::GuestPre;
 use crate::info::PluginInfo;
+use crate::interface::Grants;
 use crate::store::RunState;
 
-/// A component that was compiled, linked and asked what it is.
-pub struct Plugin {
+/// A component that was compiled and asked what it is. What it needs is known, not yet whether it gets it.
+pub struct Candidate {
     pub(crate) hash: [u8; 32],
     pub(crate) size: u64,
     pub(crate) info: PluginInfo,
     pub(crate) imports: Vec<String>,
+    pub(crate) needs: Grants,
     pub(crate) from_cache: bool,
+    pub(crate) component: Component,
+}
+
+/// A candidate that is linked with what it was granted, ready to run.
+pub struct Plugin {
+    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) grants: Grants,
     pub(crate) guest: GuestPre<RunState>,
 }
 
+impl std::ops::Deref for Plugin {
+    type Target = Candidate;
+
+    fn deref(&self) -> &Candidate {
+        &self.candidate
+    }
+}
+
 impl Plugin {
+    /// What it was made of.
+    #[must_use]
+    pub fn candidate(&self) -> &Arc<Candidate> {
+        &self.candidate
+    }
+
+    /// The interfaces that it needed and was granted.
+    #[must_use]
+    pub fn grants(&self) -> Grants {
+        self.grants
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("candidate", &self.candidate)
+            .field("grants", &self.grants)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Candidate {
     /// BLAKE3 of the `.wasm` file: the plugin's identity.
     #[must_use]
     pub fn hash(&self) -> &[u8; 32] {
@@ -47,6 +90,12 @@ impl Plugin {
         &self.imports
     }
 
+    /// The interfaces that have to be granted before it can run.
+    #[must_use]
+    pub fn needs(&self) -> Grants {
+        self.needs
+    }
+
     /// Whether its compiled code was at hand.
     #[must_use]
     pub fn from_cache(&self) -> bool {
@@ -54,9 +103,9 @@ impl Plugin {
     }
 }
 
-impl fmt::Debug for Plugin {
+impl fmt::Debug for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin")
+        f.debug_struct("Candidate")
             .field("name", &self.info.name)
             .field("version", &self.info.version)
             .field("hash", &blake3::Hash::from_bytes(self.hash).to_hex().as_str())

@@ -10,6 +10,7 @@ use wasmtime::{Engine, Store};
 use crate::bindings::{GuestPre, types};
 use crate::events::{Events, JobEvent};
 use crate::explain::{accept, explain, refusal};
+use crate::host::Hosts;
 use crate::limits::{Budget, Limits, Meter};
 use crate::outcome::Outcome;
 use crate::store::{Attempt, RunState, new_store};
@@ -36,6 +37,8 @@ pub struct Job {
     /// Where log, progress and partial output go. Bounded by the caller; a reader that is slow loses log lines, which
     /// are counted, and gets progress and output in fewer, larger pieces.
     pub events: Option<mpsc::Sender<JobEvent>>,
+    /// What is behind the interfaces that the plugin was granted.
+    pub hosts: Hosts,
 }
 
 impl Job {
@@ -52,6 +55,7 @@ impl Job {
             limits: Limits::default(),
             cancel: CancellationToken::new(),
             events: None,
+            hosts: Hosts::default(),
         }
     }
 }
@@ -72,12 +76,13 @@ pub(crate) struct Ended {
 
 /// Runs one job in a fresh instance.
 pub(crate) async fn execute(around: Surroundings, guest: GuestPre<RunState>, job: Job) -> Ended {
-    let Job { task_id, attempt, action, content_type, input, annotations, limits, cancel, events } = job;
+    let Job { task_id, attempt, action, content_type, input, annotations, limits, cancel, events, hosts } = job;
     let request = types::Request { action, input: types::Content { content_type, body: input }, annotations };
     let events = Events::new(events, &limits);
     let attempt = Attempt::start(task_id, attempt, limits.timeout, cancel, around.shutdown);
     let meter = Meter::new(limits.memory_bytes, around.budget);
     let mut store = new_store(&around.engine, &limits, meter, events.clone(), attempt);
+    store.data_mut().hosts = hosts;
     let called = guarded(&mut store, async |store| {
         let guest = guest.instantiate_async(&mut *store).await?;
         guest.akita_plugin_actions().call_run(store, &request).await

@@ -9,7 +9,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::events::{Events, Stream};
-use crate::host::stdio::Capture;
+use crate::host::{Hosts, stdio::Capture};
 use crate::limits::{Limits, Meter};
 
 /// A cancelled run may clean up for this long; it sees the cancellation at once.
@@ -99,6 +99,9 @@ pub(crate) struct RunState {
     pub(crate) meter: Meter,
     pub(crate) events: Events,
     pub(crate) attempt: Attempt,
+    pub(crate) hosts: Hosts,
+    /// Writes to durable values, for their bound.
+    pub(crate) kv_writes: u32,
     wasi: Option<Box<Wasi>>,
 }
 
@@ -151,7 +154,8 @@ pub(crate) fn new_store(
     events: Events,
     attempt: Attempt,
 ) -> Store<RunState> {
-    let mut store = Store::new(engine, RunState { meter, events, attempt, wasi: None });
+    let mut store =
+        Store::new(engine, RunState { meter, events, attempt, hosts: Hosts::default(), kv_writes: 0, wasi: None });
     store.limiter(|state| &mut state.meter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| context.data_mut().on_tick());

@@ -8,7 +8,8 @@ use tracing::Level;
 
 use crate::telemetry::LogLine;
 use crate::view::{
-    ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, TaskList, TaskView, VerifyView,
+    ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, SwitchedView, TaskList,
+    TaskView, VerifyView,
 };
 
 /// Which rows of the ledger are asked for.
@@ -50,6 +51,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// This node's plugins.
     fn plugins(&self) -> impl Future<Output = Result<PluginList, NodeError>> + Send;
+
+    /// Offers a plugin, or does not any more, and keeps that over restarts.
+    fn switch_plugin(&self, name: String, on: bool) -> impl Future<Output = Result<SwitchedView, NodeError>> + Send;
 
     /// This node, now.
     fn status(&self) -> impl Future<Output = Result<StatusView, NodeError>> + Send;

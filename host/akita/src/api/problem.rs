@@ -28,6 +28,8 @@ pub enum Kind {
     NotFound,
     /// No such task.
     NoSuchTask,
+    /// No such plugin.
+    NoSuchPlugin,
     /// The path takes other methods.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -50,13 +52,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::BadJson,
         Self::KeyRequired,
         Self::Forbidden,
         Self::NotFound,
         Self::NoSuchTask,
+        Self::NoSuchPlugin,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::TooLarge,
@@ -74,7 +77,7 @@ impl Kind {
             Self::BadRequest | Self::BadJson => StatusCode::BAD_REQUEST,
             Self::KeyRequired => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::NoSuchTask => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchTask | Self::NoSuchPlugin => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -95,6 +98,7 @@ impl Kind {
             Self::Forbidden => "urn:akita:problem:forbidden",
             Self::NotFound => "urn:akita:problem:not-found",
             Self::NoSuchTask => "urn:akita:problem:no-such-task",
+            Self::NoSuchPlugin => "urn:akita:problem:no-such-plugin",
             Self::MethodNotAllowed => "urn:akita:problem:method-not-allowed",
             Self::BodyTimeout => "urn:akita:problem:body-timeout",
             Self::TooLarge => "urn:akita:problem:too-large",
@@ -116,6 +120,7 @@ impl Kind {
             Self::Forbidden => "The request is not allowed",
             Self::NotFound => "No such path",
             Self::NoSuchTask => "No such task",
+            Self::NoSuchPlugin => "No such plugin",
             Self::MethodNotAllowed => "The method does not fit the path",
             Self::BodyTimeout => "The body did not arrive in time",
             Self::TooLarge => "The request is too large",
@@ -222,6 +227,10 @@ impl From<NodeError> for Problem {
                     "try again in {retry_after_s} s, or raise MAX_TASK_QUEUE_SIZE (AKITA_MAX_TASK_QUEUE_SIZE)"
                 ))
                 .retry_after(retry_after_s),
+            NodeError::NoSuchPlugin { near, .. } => Self::new(Kind::NoSuchPlugin, detail).hint(match near {
+                Some(near) => format!("did you mean {near}?"),
+                None => "`akita plugin list` shows those that are there".to_owned(),
+            }),
             NodeError::Unavailable { hint, .. } => {
                 Self::new(Kind::Unavailable, detail).hint(hint).retry_after(RETRY_UNAVAILABLE_S)
             }

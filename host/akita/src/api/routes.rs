@@ -21,13 +21,18 @@ use super::query::Query;
 use super::task_json::{Submission, parse};
 use super::{App, Backend, LedgerFilter, MAX_WAIT, index};
 use crate::telemetry::{LogLine, RING_LINES};
-use crate::view::{ClusterView, LedgerPage, NodeError, PluginList, StatusView, TaskList, TaskView, VerifyView};
+use crate::view::{
+    ClusterView, LedgerPage, NodeError, PluginList, StatusView, SwitchedView, TaskList, TaskView, VerifyView,
+};
 
 /// Rows of a page unless asked otherwise.
 const DEFAULT_LIMIT: u32 = 50;
 
 /// Rows of a page at most: with the longest reasons a page stays below 4 MiB.
 const MAX_LIMIT: u32 = 1_000;
+
+/// Letters of a plugin's name that are looked at: longer than any, and short enough to be shown.
+const LONGEST_NAME: usize = 64;
 
 /// Larger bodies are parsed on a thread for blocking work, so that other requests do not wait: a parser does about
 /// 200 MB/s, so up to here it takes less than half a millisecond.
@@ -64,6 +69,8 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
         (on("GET", "/ledger/verify", "whether the ledger is as it was written"), get(verify::<B>)),
         (on("GET", "/logs", "what this node said lately"), get(logs::<B>)),
         (on("GET", "/plugins", "this node's plugins and their actions"), get(plugins::<B>)),
+        (on("POST", "/plugins/{name}/disable", "offer a plugin no longer"), post(disable::<B>)),
+        (on("POST", "/plugins/{name}/enable", "offer a plugin again, also after a quarantine"), post(enable::<B>)),
         (on("POST", "/shutdown", "stop this node"), post(shutdown::<B>)),
         (on("GET", "/health", "whether this node serves; needs no key"), get(health::<B>)),
     ]
@@ -195,6 +202,24 @@ async fn logs<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<LogPage
 async fn plugins<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<PluginList> {
     Query::read(&uri, &[])?;
     Ok(Json(app.backend.plugins().await?))
+}
+
+async fn disable<B: Backend>(State(app): State<App<B>>, name: PluginName, uri: Uri) -> Answer<SwitchedView> {
+    switch(&app.backend, name, &uri, false).await
+}
+
+async fn enable<B: Backend>(State(app): State<App<B>>, name: PluginName, uri: Uri) -> Answer<SwitchedView> {
+    switch(&app.backend, name, &uri, true).await
+}
+
+type PluginName = Result<Path<String>, PathRejection>;
+
+async fn switch<B: Backend>(backend: &B, name: PluginName, uri: &Uri, on: bool) -> Answer<SwitchedView> {
+    Query::read(uri, &[])?;
+    let Ok(Path(name)) = name else {
+        return Err(Problem::new(Kind::BadRequest, "the plugin's name is not UTF-8").hint("akita plugin list"));
+    };
+    Ok(Json(backend.switch_plugin(name.chars().take(LONGEST_NAME).collect(), on).await?))
 }
 
 async fn shutdown<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Result<Response, Problem> {

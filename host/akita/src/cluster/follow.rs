@@ -130,11 +130,12 @@ impl Cluster {
         let standing = self.standing();
         let leader = standing.leader;
         let load = self.own_load();
+        let offered = self.offered();
         let report = Report {
             standing,
             incarnation: self.0.incarnation,
-            digest: self.0.digest,
-            slots: self.0.offer.slots,
+            digest: offered.digest,
+            slots: offered.offer.slots,
             running: u16::try_from(self.0.executor.held()).unwrap_or(u16::MAX),
             cpu: load.cpu_percent,
             memory: load.memory_percent,

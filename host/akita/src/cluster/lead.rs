@@ -125,6 +125,7 @@ impl Cluster {
                     slots,
                     actions: catalog.actions.into_iter().collect(),
                     capabilities: catalog.capabilities.into_iter().collect(),
+                    caps: catalog.caps.into_iter().collect(),
                 };
                 self.take_offer(node, catalog.digest, offer, load).await;
             }
@@ -223,15 +224,15 @@ impl Cluster {
 
     /// The cluster as this node leads it, itself first.
     pub fn view(&self) -> View {
-        let load = self.own_load();
+        let (load, offer) = (self.own_load(), self.offer());
         let me = NodeView {
             node: self.0.me,
             name: self.0.name.clone(),
             online: true,
             leads: self.leads(),
-            capabilities: self.0.offer.capabilities.iter().cloned().collect(),
-            actions: self.0.offer.actions.iter().cloned().collect(),
-            slots: self.0.offer.slots,
+            capabilities: offer.capabilities.into_iter().collect(),
+            actions: offer.actions.into_iter().collect(),
+            slots: offer.slots,
             running: u16::try_from(self.0.executor.held()).unwrap_or(u16::MAX),
             cpu: load.cpu_percent,
             memory: load.memory_percent,

@@ -13,7 +13,7 @@ mod serve;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak},
     time::{Duration, Instant},
 };
 
@@ -77,6 +77,23 @@ pub struct Start {
     pub incarnation: u32,
 }
 
+/// What this node offers, and what stands for it in announces and reports.
+struct Offered {
+    offer: Offer,
+    digest: [u8; 8],
+}
+
+impl Offered {
+    fn new(offer: Offer) -> Offered {
+        let words = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
+        let (capabilities, mut actions) = (words(&offer.capabilities), words(&offer.actions));
+        actions.extend(offer.caps.iter().map(|(plugin, most)| format!("{plugin} at most {most}")));
+        let digest =
+            membership::catalog_digest(capabilities.iter().map(String::as_str), actions.iter().map(String::as_str));
+        Offered { offer, digest }
+    }
+}
+
 /// A handle; clones are the same cluster.
 #[derive(Clone)]
 pub struct Cluster(Arc<Inner>);
@@ -90,8 +107,7 @@ struct Inner {
     tuning: Tuning,
     election_timeout: Duration,
     discovery_interval: Duration,
-    offer: Offer,
-    digest: [u8; 8],
+    offered: RwLock<Arc<Offered>>,
     incarnation: u32,
     mesh: Mesh,
     driver: Driver,
@@ -120,10 +136,6 @@ struct Inner {
 impl Cluster {
     /// The cluster of a node that has just started; [`Cluster::run`] makes it live.
     pub fn new(start: Start) -> Cluster {
-        let digest = membership::catalog_digest(
-            start.offer.capabilities.iter().map(String::as_str),
-            start.offer.actions.iter().map(String::as_str),
-        );
         let known = Known { term: start.term, ..Known::default() };
         Cluster(Arc::new(Inner {
             me: start.me,
@@ -134,8 +146,7 @@ impl Cluster {
             tuning: start.tuning,
             election_timeout: start.election_timeout,
             discovery_interval: start.discovery_interval,
-            offer: start.offer,
-            digest,
+            offered: RwLock::new(Arc::new(Offered::new(start.offer))),
             incarnation: start.incarnation,
             mesh: start.mesh,
             driver: start.driver,
@@ -218,15 +229,39 @@ impl Cluster {
     }
 
     /// What this node offers.
-    pub fn offer(&self) -> &Offer {
-        &self.0.offer
+    pub fn offer(&self) -> Offer {
+        self.offered().offer.clone()
+    }
+
+    /// Offers something else from now on, and tells everybody: the scheduler of this node, its leader, the mesh.
+    pub async fn set_offer(&self, offer: Offer) {
+        {
+            let mut offered = self.0.offered.write().unwrap_or_else(PoisonError::into_inner);
+            if offered.offer == offer {
+                return;
+            }
+            *offered = Arc::new(Offered::new(offer));
+        }
+        {
+            let mut known = self.known();
+            known.version = known.version.wrapping_add(1);
+        }
+        self.offer_own_slots().await;
+        self.announce();
+        self.0.report_now.notify_one();
+    }
+
+    fn offered(&self) -> Arc<Offered> {
+        Arc::clone(&self.0.offered.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn catalog(&self) -> Catalog {
+        let Offered { offer, digest } = &*self.offered();
         Catalog {
-            digest: self.0.digest,
-            capabilities: self.0.offer.capabilities.iter().cloned().collect(),
-            actions: self.0.offer.actions.iter().cloned().collect(),
+            digest: *digest,
+            capabilities: offer.capabilities.iter().cloned().collect(),
+            actions: offer.actions.iter().cloned().collect(),
+            caps: offer.caps.iter().map(|(plugin, most)| (plugin.clone(), *most)).collect(),
         }
     }
 
@@ -239,7 +274,7 @@ impl Cluster {
     }
 
     async fn offer_own_slots(&self) {
-        self.0.driver.worker_up(self.0.me, self.0.offer.clone(), self.own_load()).await;
+        self.0.driver.worker_up(self.0.me, self.offer(), self.own_load()).await;
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -250,7 +285,7 @@ impl Cluster {
         let announcement = Announcement {
             tag: self.0.tag,
             standing: self.standing(),
-            digest: self.0.digest,
+            digest: self.offered().digest,
             name: self.0.name.clone(),
         };
         if let Err(error) = self.0.mesh.announce(announcement.encode()) {

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use docs::markdown;
 pub use error::{ConfigError, Side};
 pub use resolve::{Entry, Resolved, load};
-pub use source::{FILE_NAME, Origin, Overrides, Sources, Variables};
+pub use source::{FILE_NAME, Origin, Overrides, Sources, Variables, nearest};
 pub use table::{DefaultValue, Kind, SETTINGS, Spec};
 pub use types::{HostPort, LogFormat, Secret};
 

@@ -207,7 +207,7 @@ fn toml_text(value: &DeValue<'_>) -> Option<String> {
 }
 
 /// The known name most like the unknown one, if one is like it at all.
-pub(super) fn nearest(unknown: &str, known: impl Iterator<Item = String>) -> Option<String> {
+pub fn nearest(unknown: &str, known: impl Iterator<Item = String>) -> Option<String> {
     known
         .map(|name| (strsim::jaro_winkler(unknown, &name), name))
         .filter(|(likeness, _)| *likeness >= NEAR)

@@ -1,15 +1,17 @@
 //! Putting a node together: data directory, identity, log, plugins, mesh, and the loops that run on them. Every
 //! listener is bound before anything is announced; what is wrong with a setting is found before anything is written.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use akita_core::{
-    ClusterId, Command, EventType, NodeId, membership::ClusterKey, schedule::Offer, tuning::Tuning, wire::Standing,
-};
+use akita_core::{ClusterId, Command, EventType, NodeId, membership::ClusterKey, tuning::Tuning, wire::Standing};
 use akita_mesh::{Event, Identity, Interfaces, Mesh, MeshConfig};
-use akita_sandbox::{Catalog, Limits, LoadStep, Sandbox, SandboxConfig};
+use akita_sandbox::{Limits, Sandbox, SandboxConfig};
 use anyhow::Context;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{config, spawn_pruning};
@@ -21,7 +23,8 @@ use crate::{
     driver::{self, Driver, Service},
     executor::{Executor, Report},
     node::{Node, Parts},
-    resources,
+    plugins::{self, Keeper, Listeners, Plugins},
+    resources::{self, Resources},
     store::{DataDir, LedgerKey, Signer, Store},
     telemetry,
 };
@@ -44,6 +47,8 @@ pub(super) struct Running {
     pub(super) members: JoinHandle<()>,
     pub(super) results: JoinHandle<()>,
     pub(super) pruning: JoinHandle<()>,
+    /// Ends with `intake`.
+    pub(super) keeping: JoinHandle<()>,
     /// Kept alive for other nodes' questions.
     pub(super) _books: Arc<dyn Books>,
     /// The lock, held until the end.
@@ -62,12 +67,11 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     let opened = open_log(&data_dir, &settings, &identity).await?;
     let intake = CancellationToken::new();
     let resources = resources::spawn(settings.resource_monitor_interval, settings.data_dir.clone(), intake.clone());
-    let (sandbox, catalog) = load_plugins(&settings).await?;
+    let (sandbox, plugins, keeper) = load_plugins(&settings, &opened.store, &resources).await?;
     let (mesh, events) = start_mesh(&settings, interfaces, identity).await?;
 
     let (report_sender, reports) = mpsc::unbounded_channel();
-    let executor =
-        Executor::new(sandbox.clone(), Arc::clone(&catalog), limits(&settings), settings.slots, report_sender);
+    let executor = Executor::new(sandbox.clone(), plugins.clone(), limits(&settings), settings.slots, report_sender);
     let (driver, inbox) = Driver::new();
     let origin = Origin::of(&opened, &settings, me)?;
     let cluster = Cluster::new(cluster::Start {
@@ -78,7 +82,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         tuning: tuning(&settings),
         election_timeout: settings.leader_election_timeout,
         discovery_interval: settings.discovery_interval,
-        offer: offer(&settings, &catalog),
+        offer: plugins.shelf().offer(slots(&settings), &settings.capabilities),
         standing: origin.standing,
         term: origin.term,
         mesh: mesh.clone(),
@@ -108,7 +112,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         store: opened.store.clone(),
         driver: driver.clone(),
         cluster: cluster.clone(),
-        catalog,
+        plugins,
         resources,
         mesh: mesh.clone(),
         logs,
@@ -120,6 +124,14 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     let (members, results) = run_loops(&cluster, events, reports);
     let store = opened.store;
     let pruning = spawn_pruning(store.clone(), settings.result_retention, settings.result_retention_max);
+    let listeners = Listeners {
+        cluster: cluster.clone(),
+        driver: driver.clone(),
+        me,
+        slots: slots(&settings),
+        capabilities: settings.capabilities.clone(),
+    };
+    let keeping = tokio::spawn(keeper.run(listeners, intake.clone()));
     let api = listener.map(|listener| {
         greet(&settings, &node, &mesh, Some(&listener));
         let router = api::router(node.clone(), ApiConfig::from(&settings));
@@ -143,6 +155,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         members,
         results,
         pruning,
+        keeping,
         _books: books,
         _data_dir: data_dir,
     })
@@ -189,38 +202,25 @@ async fn open_log(data_dir: &DataDir, settings: &Settings, identity: &Identity) 
     opened.map_err(|error| config(&error, error.hint()))
 }
 
-async fn load_plugins(settings: &Settings) -> anyhow::Result<(Sandbox, Arc<Catalog>)> {
+async fn load_plugins(
+    settings: &Settings,
+    store: &Store,
+    resources: &watch::Receiver<Resources>,
+) -> anyhow::Result<(Sandbox, Plugins, Keeper)> {
     let (dir, slots) = (settings.plugins_dir.clone(), settings.slots);
-    let cache_dir = settings.data_dir.join("compiled");
-    let load = move || -> anyhow::Result<(Sandbox, Arc<Catalog>)> {
-        let defaults = SandboxConfig::default();
-        let guest_threads = defaults.guest_threads.min(slots);
-        let sandbox = Sandbox::new(SandboxConfig { slots, cache_dir, guest_threads, ..defaults })
-            .map_err(|error| config(error, "see docs/operations.md, \"The sandbox does not start\""))?;
-        if !dir.is_dir() {
-            tracing::warn!(dir = %dir.display(), "there is no such folder of plugins; this node runs no tasks itself");
-            return Ok((sandbox, Arc::default()));
-        }
-        let catalog = Catalog::load_dir(&sandbox, &dir, log_step)
-            .map_err(|error| config(error, "give a folder that can be read with --plugins"))?;
-        Ok((sandbox, Arc::new(catalog)))
-    };
-    tokio::task::spawn_blocking(load).await.context("loading the plugins failed")?
-}
-
-fn log_step(step: LoadStep<'_>) {
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match step {
-        LoadStep::Found(_) => {}
-        LoadStep::Loading(path) => tracing::debug!(file = name(path), "loading a plugin"),
-        LoadStep::Loaded(path, plugin) => {
-            let actions = plugin.info().actions.len();
-            let version = plugin.info().version.as_str();
-            let compiled = !plugin.from_cache();
-            tracing::info!(file = name(path), plugin = plugin.name(), version, actions, compiled, "a plugin is ready");
-        }
-        LoadStep::Rejected(path, error) => tracing::warn!(file = name(path), %error, "a file is no plugin"),
+    let defaults = SandboxConfig::default();
+    let (cache_dir, guest_threads) = (settings.data_dir.join("compiled"), defaults.guest_threads.min(slots));
+    let start = move || Sandbox::new(SandboxConfig { slots, cache_dir, guest_threads, ..defaults });
+    let sandbox = tokio::task::spawn_blocking(start).await.context("starting the sandbox failed")?;
+    let sandbox = sandbox.map_err(|error| config(error, "see docs/operations.md, \"The sandbox does not start\""))?;
+    if !dir.is_dir() {
+        tracing::warn!(dir = %dir.display(), "there is no such folder of plugins; this node runs no tasks itself");
     }
+    let start = plugins::Start { dir, sandbox: sandbox.clone(), store: store.clone(), resources: resources.clone() };
+    let (plugins, keeper) = Keeper::open(start)
+        .await
+        .map_err(|error| config(format!("{error:#}"), "give a folder that can be read with --plugins"))?;
+    Ok((sandbox, plugins, keeper))
 }
 
 /// The interfaces that the settings name.
@@ -254,6 +254,10 @@ async fn start_mesh(
         .map_err(|error| config(error, "see --rns-config, --mesh-listen and --mesh-peer in `akita start --help`"))
 }
 
+fn slots(settings: &Settings) -> u16 {
+    u16::try_from(settings.slots).unwrap_or(u16::MAX)
+}
+
 fn limits(settings: &Settings) -> Limits {
     Limits {
         timeout: settings.task_timeout,
@@ -272,29 +276,6 @@ fn tuning(settings: &Settings) -> Tuning {
         max_queue: settings.max_task_queue_size,
         node_timeout: millis(settings.node_timeout),
     }
-}
-
-/// What this node offers: its capabilities and its plugins', and each action whose needs it meets.
-fn offer(settings: &Settings, catalog: &Catalog) -> Offer {
-    let mut capabilities: std::collections::BTreeSet<String> = settings.capabilities.iter().cloned().collect();
-    capabilities.extend(catalog.provides());
-    let actions = catalog.plugins().iter().flat_map(|plugin| {
-        let able = plugin.info().actions.iter().filter(|action| {
-            let missing = action.requires.iter().find(|one| !capabilities.contains(*one));
-            if let Some(missing) = missing {
-                tracing::warn!(
-                    plugin = plugin.name(),
-                    action = action.name,
-                    missing,
-                    "not offered: the node lacks a capability"
-                );
-            }
-            missing.is_none()
-        });
-        able.map(|action| format!("{}/{}", plugin.name(), action.name)).collect::<Vec<_>>()
-    });
-    let actions = actions.collect();
-    Offer { slots: u16::try_from(settings.slots).unwrap_or(u16::MAX), actions, capabilities }
 }
 
 /// Where the node stands by its own log, and what it first commits.
@@ -347,7 +328,7 @@ fn greet(settings: &Settings, node: &Node, mesh: &Mesh, listener: Option<&TcpLis
         cluster = settings.cluster_name,
         api,
         mesh = mesh.describe(),
-        plugins = node.catalog.plugins().len(),
+        plugins = node.plugins.shelf().catalog.plugins().len(),
         slots = settings.slots,
         "the node is running"
     );

@@ -80,6 +80,8 @@ impl Running {
         let deadline = Instant::now() + grace;
         self.intake.cancel();
         self.pruning.abort();
+        // It may be in the middle of a commit, which the log takes or not; nothing of it is needed any more.
+        self.keeping.abort();
         if let Why::Broken(error) = why {
             self.sandbox.shutdown();
             self.mesh.shutdown().await;

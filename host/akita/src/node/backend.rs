@@ -11,8 +11,8 @@ use crate::{
     store::LedgerQuery,
     telemetry::LogLine,
     view::{
-        ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, TaskList, TaskView,
-        VerifyView,
+        ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, SwitchedView, TaskList,
+        TaskView, VerifyView,
     },
 };
 
@@ -44,7 +44,12 @@ impl Backend for Node {
     }
 
     async fn plugins(&self) -> Result<PluginList, NodeError> {
-        Ok(convert::plugins(&self.catalog))
+        Ok(convert::plugins(&self.plugins.shelf()))
+    }
+
+    async fn switch_plugin(&self, name: String, on: bool) -> Result<SwitchedView, NodeError> {
+        self.plugins.switch(name.clone(), on).await?;
+        Ok(convert::switched(name, &self.plugins.shelf()))
     }
 
     async fn status(&self) -> Result<StatusView, NodeError> {

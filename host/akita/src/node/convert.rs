@@ -5,14 +5,18 @@ use akita_core::{
     task::Status,
     wire::{NodeView, Sent, View},
 };
-use akita_sandbox::{Catalog, Plugin};
+use akita_sandbox::{Candidate, Grants};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
+    plugins::{self, Item, Shelf},
     store::TaskMeta,
-    view::{ActionView, ClusterView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView, TaskError, TaskView},
+    view::{
+        ActionView, ClusterView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView, SwitchedView, TaskError,
+        TaskView,
+    },
 };
 
 /// RFC 3339 in UTC, with milliseconds.
@@ -128,27 +132,58 @@ pub(super) fn role(leads: bool) -> &'static str {
     if leads { "leader" } else { "worker" }
 }
 
-pub(super) fn plugins(catalog: &Catalog) -> PluginList {
-    let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let ready = catalog.files().map(|(path, loaded)| plugin(name(path), loaded));
-    let rejected = catalog.rejected().iter().map(|(path, error)| PluginView {
-        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+pub(super) fn plugins(shelf: &Shelf) -> PluginList {
+    PluginList { plugins: shelf.items.iter().map(item).collect(), problem: shelf.problem.clone() }
+}
+
+/// What became of a plugin that was switched.
+pub(super) fn switched(name: String, shelf: &Shelf) -> SwitchedView {
+    let found = shelf.items.iter().find(|item| item.candidate.as_ref().is_some_and(|one| one.name() == name));
+    let Some(Item { verdict, .. }) = found else {
+        return SwitchedView { name, status: "absent".into(), reason: None, hint: None };
+    };
+    let (reason, hint) = (verdict.reason.clone(), verdict.hint.clone());
+    SwitchedView { name, status: verdict.status.as_str().into(), reason, hint }
+}
+
+fn item(item: &Item) -> PluginView {
+    let mut view = match &item.candidate {
+        Some(one) => candidate(item.file.clone(), one),
+        None => unknown(item.file.clone()),
+    };
+    view.status = item.verdict.status.as_str().to_owned();
+    view.reason.clone_from(&item.verdict.reason);
+    view.hint.clone_from(&item.verdict.hint);
+    view.granted = names(item.terms.granted());
+    view
+}
+
+fn names(grants: Grants) -> Vec<String> {
+    grants.iter().map(|one| one.as_str().to_owned()).collect()
+}
+
+/// A file that says nothing of itself.
+fn unknown(file: String) -> PluginView {
+    PluginView {
+        name: std::path::Path::new(&file).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         version: String::new(),
         summary: String::new(),
         hash: String::new(),
         size: 0,
-        file: name(path),
-        status: "rejected".into(),
-        reason: Some(error.to_string()),
+        file,
+        status: String::new(),
+        reason: None,
+        hint: None,
         actions: Vec::new(),
         provides: Vec::new(),
         imports: Vec::new(),
-    });
-    PluginList { plugins: ready.chain(rejected).collect() }
+        needs: Vec::new(),
+        granted: Vec::new(),
+    }
 }
 
-/// One plugin that is ready.
-pub fn plugin(file: String, plugin: &Plugin) -> PluginView {
+/// A component by itself: ready on any node that grants what it needs.
+pub fn candidate(file: String, plugin: &Candidate) -> PluginView {
     let info = plugin.info();
     let schema = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str(text).ok());
     let actions = info.actions.iter().map(|action| ActionView {
@@ -160,18 +195,22 @@ pub fn plugin(file: String, plugin: &Plugin) -> PluginView {
         input_schema: schema(&action.input_schema),
         output_schema: schema(&action.output_schema),
     });
+    let verdict = plugins::judge_alone(plugin);
     PluginView {
         name: info.name.clone(),
         version: info.version.clone(),
         summary: info.summary.clone(),
-        hash: blake3::Hash::from_bytes(*plugin.hash()).to_hex().to_string(),
+        hash: plugins::hex(plugin.hash()),
         size: plugin.size(),
         file,
-        status: "ready".into(),
-        reason: None,
+        status: verdict.status.as_str().to_owned(),
+        reason: verdict.reason,
+        hint: verdict.hint,
         actions: actions.collect(),
         provides: info.provides.clone(),
         imports: plugin.imports().to_vec(),
+        needs: names(plugin.needs()),
+        granted: Vec::new(),
     }
 }
 

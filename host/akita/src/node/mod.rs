@@ -5,7 +5,7 @@ mod ask;
 mod backend;
 mod convert;
 
-pub use convert::plugin as plugin_view;
+pub use convert::candidate as plugin_view;
 
 use std::{
     sync::Arc,
@@ -14,13 +14,13 @@ use std::{
 
 use akita_core::{NodeId, Status, TaskId, TaskSpec, wire::Sent};
 use akita_mesh::Mesh;
-use akita_sandbox::Catalog;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cluster::Cluster,
     driver::{Driver, Incoming},
+    plugins::Plugins,
     resources::Resources,
     store::{Store, StoreError},
     telemetry::LogRing,
@@ -60,7 +60,7 @@ pub struct Parts {
     /// Its cluster.
     pub cluster: Cluster,
     /// Its plugins.
-    pub catalog: Arc<Catalog>,
+    pub plugins: Plugins,
     /// Its machine.
     pub resources: watch::Receiver<Resources>,
     /// Its mesh.

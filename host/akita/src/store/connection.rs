@@ -7,7 +7,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::StoreError;
 
 /// The migrations in order; the database's `user_version` says how many it has had.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_plugin_kv.sql")];
 /// "AKIT", as the first migration sets it.
 const APPLICATION_ID: i64 = 0x414B_4954;
 /// Pages that the writer keeps, in KiB: the right edges of all tables and the paths to the live tasks.

@@ -15,6 +15,7 @@ mod connection;
 mod counters;
 mod data_dir;
 mod error;
+mod kv;
 mod ledger;
 mod machine;
 mod notes;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use error::StoreError;
+pub use kv::Put;
 pub use ledger::{
     checkpoint::{LedgerKey, SignFn, Signer},
     verify::VerifyReport,

@@ -1,6 +1,6 @@
 //! What one worker offers, how busy it is, and whether it has room. It never chooses between workers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Class;
 use crate::{
@@ -34,6 +34,8 @@ pub struct Offer {
     pub actions: BTreeSet<String>,
     /// Capabilities: the operator's and those that plugins bring.
     pub capabilities: BTreeSet<String>,
+    /// Tasks of one plugin that it runs at once, where that is fewer than its slots.
+    pub caps: BTreeMap<String, u16>,
 }
 
 /// How busy a worker is; coarse on purpose, it travels in every report.
@@ -53,11 +55,18 @@ pub(super) struct Worker {
     pub(super) offer: Offer,
     pub(super) load: Load,
     pub(super) in_flight: u64,
+    /// Of those, the tasks of plugins that have a cap.
+    pub(super) capped: BTreeMap<String, u64>,
     pub(super) mean_run_us: Option<u64>,
     /// Times in a row that it did not take a task.
     pub(super) refusals: u32,
     /// Gets nothing before this time; 0: it may.
     pub(super) paused_until: Millis,
+}
+
+/// The plugin of `plugin/action`.
+pub(super) fn plugin_of(action: &str) -> &str {
+    action.split('/').next().unwrap_or(action)
 }
 
 pub(super) fn tail(full: &str) -> &str {
@@ -82,6 +91,16 @@ impl Offer {
 }
 
 impl Worker {
+    pub(super) fn cap(&self, action: &str) -> Option<u16> {
+        self.offer.caps.get(plugin_of(action)).copied()
+    }
+
+    /// A task over its plugin's cap would only wait there, in the place of one that could run.
+    pub(super) fn is_below_cap(&self, action: &str) -> bool {
+        let held = self.capped.get(plugin_of(action)).copied().unwrap_or_default();
+        self.cap(action).is_none_or(|cap| held < u64::from(cap))
+    }
+
     pub(super) fn can_run(&self, (action, required): &Class) -> bool {
         self.offer.has(action) && required.iter().all(|one| self.offer.capabilities.contains(one))
     }

@@ -95,6 +95,30 @@ pub fn sleeper(nanoseconds: u64) -> Vec<u8> {
     .component()
 }
 
+/// Keeps its input under one key of `kv` and gives what it kept before; `E` and the error's number if it cannot.
+pub fn swapper(name: &str) -> Guest {
+    Guest {
+        name: name.into(),
+        wit_imports: "import kv;",
+        wat_imports: r#"
+            (import "akita:plugin/kv@0.1.0" "get" (func $get (param i32 i32 i32)))
+            (import "akita:plugin/kv@0.1.0" "put" (func $put (param i32 i32 i32 i32 i32 i64 i32)))"#,
+        run: "(i32.store8 (i32.const 512) (i32.const 107))
+            (call $get (i32.const 512) (i32.const 1) (i32.const 256))
+            (call $put (i32.const 512) (i32.const 1) (local.get 4) (local.get 5) (i32.const 0) (i64.const 0)
+              (i32.const 320))
+            (if (i32.load8_u (i32.const 320)) (then
+              (i32.store8 (i32.const 600) (i32.const 69))
+              (i32.store8 (i32.const 601) (i32.add (i32.const 48) (i32.load8_u (i32.const 328))))
+              (return (call $ok (local.get 2) (local.get 3) (i32.const 600) (i32.const 2)))))
+            (if (i32.eqz (i32.load8_u (i32.const 264))) (then
+              (return (call $ok (local.get 2) (local.get 3) (i32.const 600) (i32.const 0)))))
+            (call $ok (local.get 2) (local.get 3) (i32.load (i32.const 272)) (i32.load (i32.const 276)))"
+            .into(),
+        ..Guest::default()
+    }
+}
+
 impl Guest {
     /// The component's bytes.
     pub fn component(&self) -> Vec<u8> {
@@ -117,7 +141,7 @@ impl Guest {
     fn wit(&self) -> String {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         let mut text = String::from("package akita:plugin@0.1.0;\n");
-        for file in ["types", "log", "task", "actions"] {
+        for file in ["types", "log", "task", "kv", "sensors", "actions"] {
             let part = std::fs::read_to_string(folder.join(format!("{file}.wit"))).expect("the WIT is there");
             text.push_str(&part.replace("package akita:plugin@0.1.0;", ""));
         }

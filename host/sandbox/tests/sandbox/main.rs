@@ -1,6 +1,7 @@
 //! The sandbox from outside: real components, real limits. One binary, so that wasmtime is linked once.
 
 mod catalog;
+mod grants;
 mod guests;
 mod isolation;
 mod limits;

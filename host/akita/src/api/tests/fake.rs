@@ -11,7 +11,8 @@ use tracing::Level;
 use crate::api::{Backend, LedgerFilter};
 use crate::telemetry::LogLine;
 use crate::view::{
-    ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, TaskList, TaskView, VerifyView,
+    ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, SwitchedView, TaskList,
+    TaskView, VerifyView,
 };
 
 #[derive(Clone, Default)]
@@ -128,7 +129,13 @@ impl Backend for Fake {
 
     async fn plugins(&self) -> Result<PluginList, NodeError> {
         self.ask("plugins".into())?;
-        Ok(PluginList { plugins: vec![] })
+        Ok(PluginList { plugins: vec![], problem: None })
+    }
+
+    async fn switch_plugin(&self, name: String, on: bool) -> Result<SwitchedView, NodeError> {
+        self.ask(format!("switch {name} {on}"))?;
+        let status = if on { "ready" } else { "disabled" };
+        Ok(SwitchedView { name, status: status.into(), reason: None, hint: None })
     }
 
     async fn status(&self) -> Result<StatusView, NodeError> {

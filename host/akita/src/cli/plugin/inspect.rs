@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use akita_sandbox::{Plugin, Sandbox, SandboxConfig};
+use akita_sandbox::{Candidate, Sandbox, SandboxConfig};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -34,22 +34,26 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Inspect) -> Resu
 }
 
 /// Compiles the component into a folder that is gone afterwards, and asks it.
-fn load(path: &Path) -> Result<std::sync::Arc<Plugin>, String> {
+fn load(path: &Path) -> Result<std::sync::Arc<Candidate>, String> {
     let cache = tempfile::tempdir().map_err(|error| format!("cannot make a temporary folder: {error}"))?;
     let config =
         SandboxConfig { slots: 1, guest_threads: 1, cache_dir: cache.path().to_owned(), ..SandboxConfig::default() };
     let sandbox = Sandbox::new(config).map_err(|error| error.to_string())?;
-    sandbox.load_file(path).map_err(|error| error.to_string())
+    sandbox.examine_file(path).map_err(|error| error.to_string())
 }
 
 /// The plugin as `GET /plugins` would show it.
-fn described(plugin: &Plugin, file: &Path) -> Result<String, ExitError> {
+fn described(plugin: &Candidate, file: &Path) -> Result<String, ExitError> {
     let view = crate::node::plugin_view(file.display().to_string(), plugin);
     serde_json::to_string(&view).map_err(|error| ExitError::internal(error.to_string()))
 }
 
 fn render(reply: &Value, _now: Timestamp) -> String {
     let plugin = View(reply);
+    let needs = match plugin.words("needs")[..] {
+        [] => "nothing that has to be granted".to_owned(),
+        ref needs => format!("{}: runs only where that is granted", needs.join(", ")),
+    };
     let about = facts(&[
         ("plugin", format!("{} {}", plugin.text("name"), plugin.text("version"))),
         ("summary", tame(plugin.text("summary"))),
@@ -57,6 +61,8 @@ fn render(reply: &Value, _now: Timestamp) -> String {
         ("hash", plugin.text("hash").to_owned()),
         ("provides", plugin.words("provides").join(", ")),
         ("imports", plugin.words("imports").join("\n")),
+        ("needs", needs),
+        ("hint", plugin.some_text("hint").unwrap_or_default().to_owned()),
     ]);
     let mut table = Table::new(&[
         ("ACTION", Align::Left),
@@ -85,7 +91,7 @@ mod tests {
     #[test]
     fn a_plugin_is_shown_with_its_actions() {
         let reply = serde_json::json!({"name": "image", "version": "0.1.0", "summary": "Fits pictures.", "file": "image.wasm",
-            "size": 120_000, "hash": "abcd", "provides": [], "imports": ["akita:plugin/log@0.1.0", "wasi:io/error@0.2.6"],
+            "size": 120_000, "hash": "abcd", "provides": [], "imports": ["akita:plugin/log@0.1.0", "wasi:io/error@0.2.6"], "needs": ["kv"],
             "actions": [{"name": "fit", "summary": "Fit.", "idempotent": true, "typical_ms": 400, "requires": []}]});
         assert_eq!(
             anstream::adapter::strip_str(&render(&reply, Timestamp::UNIX_EPOCH)).to_string(),
@@ -96,6 +102,7 @@ file     image.wasm, 117 KiB
 hash     abcd
 imports  akita:plugin/log@0.1.0
          wasi:io/error@0.2.6
+needs    kv: runs only where that is granted
 
 ACTION     IDEMPOTENT  TYPICAL  SUMMARY
 image/fit  yes          400 ms  Fit.

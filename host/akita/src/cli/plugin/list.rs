@@ -1,4 +1,6 @@
-//! `akita plugin list`: the plugins of the asked node, those that it refused with the reason.
+//! `akita plugin list`: the plugins of the asked node, those that it does not offer with the reason and the next step.
+
+use std::fmt::Write as _;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -38,9 +40,10 @@ fn render(reply: &Value, _now: Timestamp) -> String {
         ("SIZE", Align::Right),
         ("HASH", Align::Left),
         ("ACTIONS", Align::Left),
+        ("GRANTED", Align::Left),
         ("SUMMARY", Align::Left),
     ]);
-    for plugin in plugins {
+    for plugin in &plugins {
         let words = plugin.some_text("reason").unwrap_or_else(|| plugin.text("summary"));
         table.row(vec![
             plugin.some_text("name").unwrap_or_else(|| plugin.text("file")).to_owned(),
@@ -49,10 +52,25 @@ fn render(reply: &Value, _now: Timestamp) -> String {
             plugin.count("size").map(size).unwrap_or_default(),
             short_id(plugin.text("hash")),
             plugin.words("actions").join(","),
+            plugin.words("granted").join(","),
             cut(&tame(words), SUMMARY_SHOWN),
         ]);
     }
-    table.render()
+    let mut text = table.render();
+    for plugin in plugins {
+        if let Some(hint) = plugin.some_text("hint") {
+            let (name, status) = (plugin.text("name"), state(plugin.text("status")));
+            let reason = tame(plugin.text("reason"));
+            // Writing into a String does not fail.
+            let _ = write!(text, "\n{name} is {status}: {reason}\n");
+            hint.lines().for_each(|line| text.push_str(&format!("  {}\n", tame(line))));
+        }
+    }
+    if let Some(problem) = View(reply).some_text("problem") {
+        let _ =
+            write!(text, "\nthe file of grants is not used, and what was granted before stays: {}\n", tame(problem));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -60,18 +78,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_plugins_are_listed_with_the_reason() {
+    fn plugins_that_are_not_offered_are_listed_with_the_reason_and_the_next_step() {
         let reply = serde_json::json!({"plugins": [
             {"name": "basics", "version": "0.1.0", "summary": "Echo and log.", "hash": "abcdef012345", "size": 61440,
              "file": "basics.wasm", "status": "ready", "reason": null, "actions": [{"name": "echo"}, {"name": "log"}]},
-            {"name": "", "file": "bad.wasm", "status": "rejected", "reason": "not a component", "actions": []}
-        ]});
+            {"name": "", "file": "bad.wasm", "status": "rejected", "reason": "not a component", "actions": []},
+            {"name": "cache", "version": "0.1.0", "file": "cache.wasm", "status": "blocked", "reason": "needs kv",
+             "hint": "add to akita-plugins.toml:\n[plugin.cache]", "granted": ["sensors"], "actions": [{"name": "get"}]}
+        ], "problem": "akita-plugins.toml:3: unknown key"});
         assert_eq!(
             anstream::adapter::strip_str(&render(&reply, Timestamp::UNIX_EPOCH)).to_string(),
             "\
-PLUGIN    VERSION  STATUS      SIZE  HASH      ACTIONS   SUMMARY
-basics    0.1.0    ready     60 KiB  abcdef01  echo,log  Echo and log.
-bad.wasm           rejected                              not a component
+PLUGIN    VERSION  STATUS      SIZE  HASH      ACTIONS   GRANTED  SUMMARY
+basics    0.1.0    ready     60 KiB  abcdef01  echo,log           Echo and log.
+bad.wasm           rejected                                       not a component
+cache     0.1.0    blocked                     get       sensors  needs kv
+
+cache is blocked: needs kv
+  add to akita-plugins.toml:
+  [plugin.cache]
+
+the file of grants is not used, and what was granted before stays: akita-plugins.toml:3: unknown key
 "
         );
     }

@@ -97,7 +97,7 @@ pub fn state(word: &str) -> String {
     match word {
         "completed" | "online" | "ready" | "leader" => word.green().to_string(),
         "failed" | "offline" | "rejected" | "error" => word.red().to_string(),
-        "cancelled" | "suspect" | "warn" => word.yellow().to_string(),
+        "cancelled" | "suspect" | "warn" | "blocked" | "disabled" | "quarantined" => word.yellow().to_string(),
         "running" | "assigned" | "info" => word.cyan().to_string(),
         _ => word.to_owned(),
     }

@@ -1,0 +1,283 @@
+//! `akita-plugins.toml`: what the operator grants to which plugin, and how much of it. It reads text and answers for a
+//! plugin's name; it opens no file and links nothing.
+//!
+//! For each key the most specific entry that has it counts: the plugin's own name before patterns, and of patterns the
+//! one with more letters. So `[plugin."*"]` holds the defaults.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use akita_sandbox::{Grants, Interface, Limits};
+use toml::de::{DeTable, DeValue};
+
+use crate::config::nearest;
+
+/// The file's name, in the folder of plugins.
+pub const FILE_NAME: &str = "akita-plugins.toml";
+/// Largest file that is read: an entry for each of the plugins that a folder may hold is a tenth of it.
+pub const MAX_FILE_BYTES: u64 = 256 << 10;
+/// Durable values of a plugin that is granted `kv` without a quota: room for a cache, little enough for an SD card.
+pub const DEFAULT_KV_QUOTA: u64 = 1 << 20;
+/// Most that a quota can be: values lie in the node's database.
+const MAX_KV_QUOTA: i64 = 1 << 30;
+/// Longest pattern, as long as a plugin's name.
+const MAX_PATTERN_BYTES: usize = 63;
+
+/// The keys of an entry.
+const KEYS: [&str; 6] = ["interfaces", "timeout_s", "memory_mb", "output_bytes", "concurrency", "kv_quota_bytes"];
+/// What every plugin gets, so that naming it in a grant is no mistake worth a refusal.
+const ALWAYS: [&str; 4] = ["log", "task", "clocks", "random"];
+
+/// Why the file is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{line}: {reason}", file.display())]
+pub struct GrantsError {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there, and what would be right.
+    pub reason: String,
+}
+
+/// What one entry says, or all that apply together. Everything is optional.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Terms {
+    /// Interfaces beyond those that every plugin gets.
+    pub interfaces: Option<Grants>,
+    /// Time of one attempt.
+    pub timeout: Option<Duration>,
+    /// Memory of one attempt, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Output of one attempt, in bytes.
+    pub output_bytes: Option<u64>,
+    /// Runs at once.
+    pub concurrency: Option<u16>,
+    /// Keys and values of `kv` together, in bytes.
+    pub kv_quota_bytes: Option<u64>,
+}
+
+impl Terms {
+    /// The interfaces that are granted.
+    pub fn granted(&self) -> Grants {
+        self.interfaces.unwrap_or_default()
+    }
+
+    /// Lowers limits to these; none is raised.
+    pub fn cap(&self, limits: &mut Limits) {
+        limits.timeout = self.timeout.map_or(limits.timeout, |most| most.min(limits.timeout));
+        limits.memory_bytes = self.memory_bytes.map_or(limits.memory_bytes, |most| most.min(limits.memory_bytes));
+        limits.output_bytes = self.output_bytes.map_or(limits.output_bytes, |most| most.min(limits.output_bytes));
+    }
+
+    /// These, completed by what only the other says.
+    fn or(self, other: &Terms) -> Terms {
+        Terms {
+            interfaces: self.interfaces.or(other.interfaces),
+            timeout: self.timeout.or(other.timeout),
+            memory_bytes: self.memory_bytes.or(other.memory_bytes),
+            output_bytes: self.output_bytes.or(other.output_bytes),
+            concurrency: self.concurrency.or(other.concurrency),
+            kv_quota_bytes: self.kv_quota_bytes.or(other.kv_quota_bytes),
+        }
+    }
+}
+
+/// A plugin's name, or a pattern in which `*` stands for any letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern(String);
+
+impl Pattern {
+    fn is_exact(&self) -> bool {
+        !self.0.contains('*')
+    }
+
+    fn letters(&self) -> usize {
+        self.0.bytes().filter(|byte| *byte != b'*').count()
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let first = parts.next().unwrap_or_default();
+        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let Some(last) = parts.next_back() else { return rest.is_empty() };
+        // Of several places the first will do: what follows has the most room then.
+        for part in parts {
+            let Some(at) = rest.find(part) else { return false };
+            rest = &rest[at + part.len()..];
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GrantsFile {
+    /// The most specific first.
+    entries: Vec<(Pattern, Terms)>,
+}
+
+impl GrantsFile {
+    /// Reads the text of `file`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line. Nothing of a file with a fault is used.
+    pub fn parse(file: impl Into<PathBuf>, text: &str) -> Result<GrantsFile, GrantsError> {
+        let file = file.into();
+        let line_of = |offset: usize| text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count();
+        parse(text).map_err(|(offset, reason)| GrantsError { file, line: line_of(offset) + 1, reason })
+    }
+
+    /// What the plugin of that name gets.
+    pub fn of(&self, name: &str) -> Terms {
+        let matching = self.entries.iter().filter(|(pattern, _)| pattern.matches(name));
+        matching.fold(Terms::default(), |terms, (_, entry)| terms.or(entry))
+    }
+
+    /// Entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is granted to anybody.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The lines by which that plugin gets `needs` too.
+    pub fn lines_for(&self, name: &str, needs: Grants) -> String {
+        let all = self.of(name).granted().or(needs);
+        let words: Vec<_> = all.iter().map(|one| format!("\"{}\"", one.as_str())).collect();
+        format!("[plugin.{name}]\ninterfaces = [{}]", words.join(", "))
+    }
+}
+
+impl fmt::Display for GrantsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.entries.iter().map(|(pattern, _)| pattern.0.as_str()).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+/// Reads the file. Blocks.
+///
+/// # Errors
+/// Why it is not used, on one line.
+pub fn read(path: &Path) -> Result<GrantsFile, String> {
+    let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+    // Looked at before it is opened: opening a pipe would wait for somebody to write to it.
+    let found = std::fs::metadata(path).map_err(failed)?;
+    if !found.is_file() || found.len() > MAX_FILE_BYTES {
+        return Err(format!("{} is no file of at most {MAX_FILE_BYTES} bytes", path.display()));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    GrantsFile::parse(path, &text).map_err(|error| error.to_string())
+}
+
+/// Where in the text, and what is wrong.
+type Fault = (usize, String);
+
+fn parse(text: &str) -> Result<GrantsFile, Fault> {
+    let table = DeTable::parse(text)
+        .map_err(|error| (error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+    let mut file = GrantsFile::default();
+    for (key, value) in table.get_ref() {
+        let (at, word) = (key.span().start, key.get_ref().as_ref());
+        if word != "plugin" {
+            return Err((at, unknown("table", word, &["plugin"], "entries are written as [plugin.NAME]")));
+        }
+        let DeValue::Table(plugins) = value.get_ref() else {
+            return Err((at, "`plugin` is a table: write [plugin.NAME]".to_owned()));
+        };
+        for (name, value) in plugins {
+            let (at, name) = (name.span().start, name.get_ref().as_ref());
+            let DeValue::Table(keys) = value.get_ref() else {
+                return Err((at, format!("`plugin.{name}` is a table: write [plugin.{name}] and its keys below")));
+            };
+            file.entries.push((pattern(name).map_err(|reason| (at, reason))?, entry(keys)?));
+        }
+    }
+    file.entries.sort_by(|(a, _), (b, _)| {
+        (b.is_exact(), b.letters()).cmp(&(a.is_exact(), a.letters())).then_with(|| a.0.cmp(&b.0))
+    });
+    Ok(file)
+}
+
+fn pattern(name: &str) -> Result<Pattern, String> {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'*';
+    if name.is_empty() || name.len() > MAX_PATTERN_BYTES || !name.bytes().all(letter) {
+        return Err(format!(
+            "`{name}` is no plugin's name: use lower-case words joined by `-`, and `*` for any letters"
+        ));
+    }
+    Ok(Pattern(name.to_owned()))
+}
+
+fn entry(keys: &DeTable<'_>) -> Result<Terms, Fault> {
+    let mut terms = Terms::default();
+    for (key, value) in keys {
+        let (at, word, value) = (key.span().start, key.get_ref().as_ref(), value.get_ref());
+        let whole = |min: i64, max: i64| {
+            whole(value, min, max).ok_or_else(|| (at, format!("{word} is a whole number from {min} to {max}")))
+        };
+        match word {
+            "interfaces" => terms.interfaces = Some(interfaces(at, value)?),
+            "timeout_s" => {
+                let seconds = seconds(value).ok_or_else(|| (at, "timeout_s is a number from 0.001 to 86400".into()))?;
+                terms.timeout = Some(seconds);
+            }
+            "memory_mb" => terms.memory_bytes = Some(whole(1, 4_096)? << 20),
+            "output_bytes" => terms.output_bytes = Some(whole(1, 1 << 32)?),
+            "concurrency" => terms.concurrency = u16::try_from(whole(1, 4_096)?).ok(),
+            "kv_quota_bytes" => terms.kv_quota_bytes = Some(whole(0, MAX_KV_QUOTA)?),
+            other => return Err((at, unknown("key", other, &KEYS, &format!("an entry has {}", KEYS.join(", "))))),
+        }
+    }
+    Ok(terms)
+}
+
+fn interfaces(at: usize, value: &DeValue<'_>) -> Result<Grants, Fault> {
+    let known: Vec<&str> = Interface::ALL.into_iter().map(Interface::as_str).collect();
+    let list = format!("interfaces is a list of {}", known.join(", "));
+    let DeValue::Array(items) = value else { return Err((at, list)) };
+    let mut grants = Grants::NONE;
+    for item in items.iter() {
+        let DeValue::String(name) = item.get_ref() else { return Err((item.span().start, list)) };
+        match Interface::parse(name) {
+            Some(one) => grants = grants.with(one),
+            None if ALWAYS.contains(&name.as_ref()) => {}
+            None => return Err((item.span().start, unknown("interface", name, &known, &list))),
+        }
+    }
+    Ok(grants)
+}
+
+fn whole(value: &DeValue<'_>, min: i64, max: i64) -> Option<u64> {
+    let DeValue::Integer(number) = value else { return None };
+    let number = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
+    (min..=max).contains(&number).then_some(number.unsigned_abs())
+}
+
+fn seconds(value: &DeValue<'_>) -> Option<Duration> {
+    let seconds: f64 = match value {
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok()? as f64,
+        DeValue::Float(number) => number.as_str().parse().ok()?,
+        _ => return None,
+    };
+    (0.001..=86_400.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+}
+
+fn unknown(what: &str, word: &str, known: &[&str], otherwise: &str) -> String {
+    let hint = match nearest(word, known.iter().map(|name| (*name).to_owned())) {
+        Some(near) => format!("did you mean {near}?"),
+        None => otherwise.to_owned(),
+    };
+    format!("unknown {what} `{word}`: {hint}")
+}
+
+#[cfg(test)]
+#[path = "grants_tests.rs"]
+mod tests;

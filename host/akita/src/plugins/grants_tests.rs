@@ -1,0 +1,119 @@
+//! What the file may say, and who gets what by it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SAMPLE: &str = r#"
+[plugin."*"]
+timeout_s = 30
+memory_mb = 64
+
+[plugin."image-*"]
+concurrency = 1
+timeout_s = 2.5
+
+[plugin.image-fit]
+interfaces = ["kv", "sensors", "log"]
+memory_mb = 256
+kv_quota_bytes = 4096
+"#;
+
+fn parsed(text: &str) -> GrantsFile {
+    GrantsFile::parse(FILE_NAME, text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[track_caller]
+fn refused(text: &str, expect: &str) {
+    let error = GrantsFile::parse(FILE_NAME, text).expect_err("it is refused").to_string();
+    assert!(error.contains(expect), "`{expect}` is missing in: {error}");
+}
+
+#[test]
+fn each_key_comes_from_the_most_specific_entry_that_has_it() {
+    let file = parsed(SAMPLE);
+    let fit = file.of("image-fit");
+    assert_eq!(fit.granted().to_string(), "kv, sensors");
+    assert_eq!(fit.timeout, Some(Duration::from_millis(2_500)));
+    assert_eq!((fit.memory_bytes, fit.concurrency, fit.kv_quota_bytes), (Some(256 << 20), Some(1), Some(4_096)));
+    let other = file.of("image-crop");
+    assert!(other.granted().is_empty());
+    assert_eq!((other.memory_bytes, other.concurrency), (Some(64 << 20), Some(1)));
+    let plain = file.of("basics");
+    assert_eq!((plain.timeout, plain.concurrency), (Some(Duration::from_secs(30)), None));
+    assert_eq!(GrantsFile::default().of("basics"), Terms::default());
+}
+
+#[test]
+fn a_limit_is_only_ever_lowered() {
+    let mut limits = Limits::default();
+    let before = limits.clone();
+    Terms { timeout: Some(Duration::from_secs(1)), memory_bytes: Some(u64::MAX), ..Terms::default() }.cap(&mut limits);
+    assert_eq!(limits, Limits { timeout: Duration::from_secs(1), ..before });
+}
+
+#[test]
+fn a_fault_is_named_with_its_line_and_what_was_meant() {
+    refused("[plugin.a]\n\nintefaces = []", "akita-plugins.toml:3: unknown key `intefaces`: did you mean interfaces?");
+    refused("[plugin.a]\ninterfaces = [\"sensor\"]", ":2: unknown interface `sensor`: did you mean sensors?");
+    refused("[plugin.a]\ninterfaces = [\"mesh\"]", "interfaces is a list of kv, sensors");
+    refused("[plugins.a]\nmemory_mb = 1", ":1: unknown table `plugins`: did you mean plugin?");
+    refused("[plugin.a]\nmemory_mb = 0", "memory_mb is a whole number from 1 to 4096");
+    refused("[plugin.a]\nmemory_mb = 1.5", "memory_mb is a whole number");
+    refused("[plugin.a]\ntimeout_s = -1", "timeout_s is a number");
+    refused("[plugin.a]\ntimeout_s = nan", "timeout_s is a number");
+    refused("[plugin.a]\nconcurrency = \"2\"", "concurrency is a whole number");
+    refused("[plugin.\"Two Words\"]\nmemory_mb = 1", ":1: `Two Words` is no plugin's name");
+    refused("[plugin]\na = 1", ":2: `plugin.a` is a table");
+    refused("plugin = 1", "`plugin` is a table");
+    refused("[plugin.a]\nmemory_mb = 1\n[plugin.a]\nmemory_mb = 1", ":3:");
+    refused("[plugin.a\n", "akita-plugins.toml:1:");
+}
+
+#[test]
+fn the_lines_that_are_proposed_grant_what_is_needed() {
+    let needs = Grants::NONE.with(Interface::Kv);
+    assert_eq!(GrantsFile::default().lines_for("cache", needs), "[plugin.cache]\ninterfaces = [\"kv\"]");
+    let file = parsed("[plugin.\"c*\"]\ninterfaces = [\"sensors\"]");
+    assert_eq!(file.lines_for("cache", needs), "[plugin.cache]\ninterfaces = [\"kv\", \"sensors\"]");
+}
+
+#[test]
+fn a_star_stands_for_any_letters() {
+    let matches = |pattern: &str, name: &str| Pattern(pattern.to_owned()).matches(name);
+    assert!(matches("*", "a") && matches("a*", "a") && matches("*a", "a") && matches("a*c", "abc"));
+    assert!(matches("*b*", "abc") && matches("a**c", "ac") && matches("*a*a*", "aa"));
+    assert!(!matches("a", "ab") && !matches("a*", "ba") && !matches("ab*ba", "aba") && !matches("*a*a*", "a"));
+}
+
+/// The same by trying everything.
+fn matches_slowly(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => (0..=name.len()).any(|skip| matches_slowly(rest, &name[skip..])),
+        (Some((a, rest)), Some((b, left))) => a == b && matches_slowly(rest, left),
+        _ => false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn patterns_match_as_the_slow_way_says(pattern in "[ab*]{1,8}", name in "[ab]{0,8}") {
+        let quick = Pattern(pattern.clone()).matches(&name);
+        prop_assert_eq!(quick, matches_slowly(pattern.as_bytes(), name.as_bytes()));
+    }
+
+    #[test]
+    fn no_text_panics_and_what_is_proposed_parses(text in "\\PC{0,200}", name in "[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,4})?") {
+        let file = GrantsFile::parse(FILE_NAME, &text).unwrap_or_default();
+        let all: Grants = Interface::ALL.into_iter().collect();
+        let proposed = parsed(&file.lines_for(&name, all));
+        prop_assert_eq!(proposed.of(&name).granted(), all);
+    }
+
+    #[test]
+    fn an_exact_name_wins_over_every_pattern(stars in "[a-z]{0,3}\\*[a-z]{0,3}", name in "[a-z]{1,6}") {
+        let text = format!("[plugin.\"{stars}\"]\nconcurrency = 1\n[plugin.{name}]\nconcurrency = 2\n");
+        prop_assert_eq!(parsed(&text).of(&name).concurrency, Some(2));
+    }
+}

@@ -1,0 +1,94 @@
+//! The node's plugins while it runs: the folder is watched, grants are read, what is ready is offered. It runs no plugin
+//! and decides nothing about a task.
+
+mod folder;
+mod grants;
+mod hosts;
+mod keeper;
+mod notes;
+mod quarantine;
+mod shelf;
+mod wake;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use akita_sandbox::{Candidate, Outcome, Plugin};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use grants::{FILE_NAME as GRANTS_FILE, GrantsFile};
+pub use keeper::{Keeper, Listeners, Start};
+pub use shelf::{Found, Item, Shelf, Status, Verdict, hex};
+
+use notes::Notes;
+use quarantine::{Sign, Tally};
+
+use crate::view::NodeError;
+
+/// Requests that wait for the keeper: it is asked by people.
+const BACKLOG: usize = 16;
+
+enum Request {
+    /// Disables or enables a plugin; answered once that is kept and shown.
+    Switch { name: String, on: bool, reply: oneshot::Sender<Result<(), NodeError>> },
+    /// It crashed too often.
+    Quarantine { hash: quarantine::Hash, reason: String },
+}
+
+/// What becomes of a plugin on a node that grants nothing.
+pub fn judge_alone(plugin: &Candidate) -> Verdict {
+    let (grants, notes) = (GrantsFile::default(), Notes::default());
+    shelf::judge(plugin.name(), &hex(plugin.hash()), plugin.needs(), &grants, &notes)
+}
+
+/// A handle; clones are the same plugins.
+#[derive(Clone)]
+pub struct Plugins(Arc<Inner>);
+
+struct Inner {
+    shelf: watch::Sender<Arc<Shelf>>,
+    requests: mpsc::Sender<Request>,
+    tally: Mutex<Tally>,
+}
+
+impl Plugins {
+    fn new(shelf: Shelf) -> (Plugins, mpsc::Receiver<Request>) {
+        let (requests, receiver) = mpsc::channel(BACKLOG);
+        let shelf = watch::Sender::new(Arc::new(shelf));
+        (Plugins(Arc::new(Inner { shelf, requests, tally: Mutex::default() })), receiver)
+    }
+
+    /// The plugins as they stand.
+    pub fn shelf(&self) -> Arc<Shelf> {
+        Arc::clone(&self.0.shelf.borrow())
+    }
+
+    fn replace(&self, shelf: Shelf) {
+        self.tally().keep(|hash| shelf.catalog.plugins().iter().any(|plugin| plugin.hash() == hash));
+        self.0.shelf.send_replace(Arc::new(shelf));
+    }
+
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a run of a plugin ended: one that crashes again and again is set aside.
+    pub fn ran(&self, plugin: &Plugin, outcome: &Outcome) {
+        if self.tally().note(plugin.hash(), Sign::of(outcome)) {
+            let last = outcome.as_ref().err().map(|failure| failure.message.clone()).unwrap_or_default();
+            let reason = format!("crashed {} times in a row; the last time: {last}", quarantine::MAX_CRASHES);
+            // When the keeper is this far behind, the next five crashes ask again.
+            let _ = self.0.requests.try_send(Request::Quarantine { hash: *plugin.hash(), reason });
+        }
+    }
+
+    /// Enables or disables the plugin of that name; kept over restarts.
+    ///
+    /// # Errors
+    /// There is no plugin of that name, or the node is stopping.
+    pub async fn switch(&self, name: String, on: bool) -> Result<(), NodeError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.0.requests.send(Request::Switch { name, on, reply }).await;
+        asked.map_err(|_| NodeError::Stopping)?;
+        answer.await.unwrap_or(Err(NodeError::Stopping))
+    }
+}
