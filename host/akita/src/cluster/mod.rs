@@ -235,13 +235,13 @@ impl Cluster {
 
     /// Offers something else from now on, and tells everybody: the scheduler of this node, its leader, the mesh.
     pub async fn set_offer(&self, offer: Offer) {
-        {
-            let mut offered = self.0.offered.write().unwrap_or_else(PoisonError::into_inner);
-            if offered.offer == offer {
-                return;
-            }
-            *offered = Arc::new(Offered::new(offer));
+        if self.offered().offer == offer {
+            return;
         }
+        // Before it is shown, so that who sees an action can submit it; and again below, should this node have founded
+        // a cluster in between.
+        self.0.driver.worker_up(self.0.me, offer.clone(), self.own_load()).await;
+        *self.0.offered.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Offered::new(offer));
         {
             let mut known = self.known();
             known.version = known.version.wrapping_add(1);

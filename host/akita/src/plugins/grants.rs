@@ -118,6 +118,8 @@ impl Pattern {
 pub struct GrantsFile {
     /// The most specific first.
     entries: Vec<(Pattern, Terms)>,
+    /// BLAKE3 of the text, hex; empty where there is no file.
+    hash: String,
 }
 
 impl GrantsFile {
@@ -128,13 +130,21 @@ impl GrantsFile {
     pub fn parse(file: impl Into<PathBuf>, text: &str) -> Result<GrantsFile, GrantsError> {
         let file = file.into();
         let line_of = |offset: usize| text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count();
-        parse(text).map_err(|(offset, reason)| GrantsError { file, line: line_of(offset) + 1, reason })
+        match parse(text) {
+            Ok(read) => Ok(GrantsFile { hash: blake3::hash(text.as_bytes()).to_hex().to_string(), ..read }),
+            Err((offset, reason)) => Err(GrantsError { file, line: line_of(offset) + 1, reason }),
+        }
     }
 
     /// What the plugin of that name gets.
     pub fn of(&self, name: &str) -> Terms {
         let matching = self.entries.iter().filter(|(pattern, _)| pattern.matches(name));
         matching.fold(Terms::default(), |terms, (_, entry)| terms.or(entry))
+    }
+
+    /// BLAKE3 of the text, hex; empty where there is no file.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// Entries.

@@ -99,6 +99,8 @@ pub struct Keeper {
     grants: GrantsFile,
     problem: Option<String>,
     notes: Notes,
+    /// As the store has them.
+    kept: Notes,
     /// Rows that the ledger does not have yet.
     rows: Vec<Vec<(String, String)>>,
     queue: VecDeque<PathBuf>,
@@ -125,6 +127,7 @@ impl Keeper {
             files: BTreeMap::new(),
             grants: GrantsFile::default(),
             problem: None,
+            kept: notes.clone(),
             notes,
             rows: Vec::new(),
             queue: VecDeque::new(),
@@ -133,6 +136,9 @@ impl Keeper {
         let found = look(&keeper.dir).await.with_context(|| format!("cannot read {}", keeper.dir.display()))?;
         for step in keeper.folder.observe(Instant::now(), Duration::ZERO, found) {
             keeper.step(step).await;
+        }
+        if !keeper.folder.has(&keeper.dir.join(grants::FILE_NAME)) {
+            keeper.take_grants(Ok(GrantsFile::default()));
         }
         while let Some(path) = keeper.queue.pop_front() {
             let loaded = keeper.load(path.clone()).await.unwrap_or_else(|error| Err(broken(&error)));
@@ -151,7 +157,7 @@ impl Keeper {
             let mut changed = false;
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(request) = self.requests.recv() => changed = self.request(request).await,
+                Some(request) = self.requests.recv() => changed = self.request(request, &listeners).await,
                 () = wake.word() => next = next.min(tokio::time::Instant::now() + SOON),
                 () = tokio::time::sleep_until(next) => {
                     changed = self.look(&mut wake).await;
@@ -218,13 +224,16 @@ impl Keeper {
         match read {
             Ok(grants) => {
                 self.problem = None;
-                if grants != self.grants {
+                if grants.hash() != self.notes.grants {
                     tracing::info!(entries = grants.len(), "the plugins' grants have changed");
                     let what = [("what", "grants".to_owned()), ("file", grants::FILE_NAME.to_owned())];
                     let entries = [("entries", grants.len().to_string()), ("plugins", grants.to_string())];
-                    self.rows.push(what.into_iter().chain(entries).map(|(key, value)| (key.into(), value)).collect());
-                    self.grants = grants;
+                    let hash = [("hash", grants.hash().to_owned())];
+                    let all = what.into_iter().chain(entries).chain(hash).filter(|(_, value)| !value.is_empty());
+                    self.rows.push(all.map(|(key, value)| (key.to_owned(), value)).collect());
+                    grants.hash().clone_into(&mut self.notes.grants);
                 }
+                self.grants = grants;
             }
             Err(problem) => {
                 tracing::warn!("the plugins' grants are not used: {problem}; what was granted before stays");
@@ -284,7 +293,7 @@ impl Keeper {
         true
     }
 
-    async fn request(&mut self, request: Request) -> bool {
+    async fn request(&mut self, request: Request, listeners: &Listeners) -> bool {
         match request {
             Request::Quarantine { hash, reason } => {
                 tracing::warn!(hash = hex(&hash), reason, "a plugin is quarantined");
@@ -292,13 +301,13 @@ impl Keeper {
             }
             Request::Switch { name, on, reply } => {
                 let done = self.switch(&name, on).await;
-                let changed = done.is_ok();
-                if changed {
+                if done.is_ok() {
                     // Answered when it is so: whoever asked looks at once.
                     self.arrange().await;
+                    self.tell(listeners).await;
                 }
                 let _ = reply.send(done);
-                changed
+                false
             }
         }
     }
@@ -341,10 +350,11 @@ impl Keeper {
             tracing::info!(what, file = line.file, plugin = line.plugin, reason = line.reason, "a plugin has changed");
             self.rows.push(details(what, line));
         }
-        if !changes.is_empty() {
-            self.notes.lines = lines;
-            if let Err(error) = self.notes.keep(&self.store).await {
-                tracing::warn!(%error, "what became of the plugins could not be noted");
+        self.notes.lines = lines;
+        if self.notes != self.kept {
+            match self.notes.keep(&self.store).await {
+                Ok(()) => self.kept = self.notes.clone(),
+                Err(error) => tracing::warn!(%error, "what became of the plugins could not be noted"),
             }
         }
     }

@@ -20,6 +20,9 @@ pub struct Notes {
     /// Content hashes, hex, that crashed too often, and why.
     #[serde(default)]
     pub quarantined: BTreeMap<String, String>,
+    /// Of the file of grants that was read last.
+    #[serde(default)]
+    pub grants: String,
     /// What was there last.
     #[serde(default)]
     pub lines: Vec<Line>,
