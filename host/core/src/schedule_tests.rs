@@ -84,6 +84,8 @@ fn a_plugin_with_a_cap_leaves_the_other_slots_to_others() {
     scheduler.worker_up(node(2), capped.clone(), Load::default());
     assert_eq!(scheduler.place(10, 100), [(task(3), node(2))]);
     add(&mut scheduler, 4, 0, &[]);
+    // Committed, so that a worker that comes back is not thought to hold them.
+    [1, 2, 3, 9].into_iter().for_each(|n| scheduler.settle(task(n)));
     scheduler.worker_down(node(1));
     scheduler.worker_up(node(1), capped, Load::default());
     assert_eq!(scheduler.place(10, 100), [(task(4), node(1))]);

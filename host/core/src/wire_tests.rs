@@ -128,7 +128,8 @@ fn only_short_first_words_are_looked_at_before_a_node_is_let_in() {
 
 #[test]
 fn lists_that_would_fill_the_memory_are_refused_while_they_are_read() {
-    let catalog = Catalog { digest: [0; 8], capabilities: vec![], actions: vec![String::new(); MAX_OFFERED + 1], caps: vec![] };
+    let catalog =
+        Catalog { digest: [0; 8], capabilities: vec![], actions: vec![String::new(); MAX_OFFERED + 1], caps: vec![] };
     assert!(matches!(Catalog::decode(&catalog.encode()), Err(WireError::Parse(_))));
     let names = ["p/a", "a b", "\u{1b}[2J", ""].map(str::to_owned).to_vec();
     let catalog = Catalog { digest: [0; 8], capabilities: names.clone(), actions: names, caps: vec![] };

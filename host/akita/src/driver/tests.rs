@@ -57,7 +57,7 @@ impl World {
         let cache_dir = dir.path().join("compiled");
         let sandbox = Sandbox::new(SandboxConfig { slots: 1, cache_dir, guest_threads: 1, ..SandboxConfig::default() });
         let (reports, _) = mpsc::unbounded_channel();
-        let executor = Executor::new(sandbox.unwrap(), Arc::default(), Limits::default(), 1, reports);
+        let executor = Executor::new(sandbox.unwrap(), crate::plugins::Plugins::none(), Limits::default(), 1, reports);
         let worker = Worker { refuses, ..Worker::default() };
         let (driver, inbox) = Driver::new();
         let start = Start {

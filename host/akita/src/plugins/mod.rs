@@ -51,6 +51,12 @@ struct Inner {
 }
 
 impl Plugins {
+    /// No plugin at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Plugins {
+        Plugins::new(Shelf::default()).0
+    }
+
     fn new(shelf: Shelf) -> (Plugins, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(BACKLOG);
         let shelf = watch::Sender::new(Arc::new(shelf));
