@@ -132,14 +132,8 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         capabilities: settings.capabilities.clone(),
     };
     let keeping = tokio::spawn(keeper.run(listeners, intake.clone()));
-    let api = listener.map(|listener| {
-        greet(&settings, &node, &mesh, Some(&listener));
-        let router = api::router(node.clone(), ApiConfig::from(&settings));
-        tokio::spawn(api::serve(listener, router, intake.clone()))
-    });
-    if api.is_none() {
-        greet(&settings, &node, &mesh, None);
-    }
+    greet(&settings, &node, &mesh, listener.as_ref());
+    let api = listener.map(|listener| spawn_api(listener, &settings, &node, &intake));
     Ok(Running {
         node,
         store,
@@ -159,6 +153,11 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         _books: books,
         _data_dir: data_dir,
     })
+}
+
+fn spawn_api(listener: TcpListener, settings: &Settings, node: &Node, intake: &CancellationToken) -> JoinHandle<()> {
+    let router = api::router(node.clone(), ApiConfig::from(settings));
+    tokio::spawn(api::serve(listener, router, intake.clone()))
 }
 
 fn run_loops(
