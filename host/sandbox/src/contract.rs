@@ -20,7 +20,9 @@ const GRANTED_WASI: [&str; 6] =
 /// The WASI version that is linked.
 const WASI_VERSION: &str = "0.2.";
 /// The interfaces of our own that every plugin gets.
-const GRANTED: [&str; 3] = ["akita:plugin/types", "akita:plugin/log", "akita:plugin/task"];
+const GRANTED: [&str; 3] = ["akita:plugin/types", "akita:plugin/log", TASK];
+/// The interface of a run's own attempt.
+const TASK: &str = "akita:plugin/task";
 
 /// What a component imports.
 pub(crate) struct Imports {
@@ -28,6 +30,8 @@ pub(crate) struct Imports {
     pub(crate) names: Vec<String>,
     /// Those that have to be granted.
     pub(crate) needs: Grants,
+    /// Whether `task.read-input` is among them.
+    pub(crate) reads_input: bool,
 }
 
 /// Compares imports and exports with the contract, by name.
@@ -35,7 +39,8 @@ pub(crate) fn check_contract(engine: &Engine, component: &Component) -> Result<I
     let shape = component.component_type();
     check_exports(engine, &shape)?;
     let names: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
-    let ours = |name: &str| GRANTED.contains(&package_path(name)) || interface(name).is_some();
+    let ours =
+        |name: &str| name.starts_with(PACKAGE) && (GRANTED.contains(&package_path(name)) || interface(name).is_some());
     if let Some(other) = names.iter().find(|name| ours(name) && !speaks(name)) {
         return Err(wrong_version("imports", other));
     }
@@ -45,7 +50,11 @@ pub(crate) fn check_contract(engine: &Engine, component: &Component) -> Result<I
         return Err(LoadError::NotGranted(denied));
     }
     let needs = names.iter().filter_map(|name| interface(name)).collect();
-    Ok(Imports { names, needs })
+    let reads_input = shape.imports(engine).any(|(name, item)| {
+        let ComponentItem::ComponentInstance(task) = item.ty else { return false };
+        package_path(name) == TASK && task.get_export(engine, "read-input").is_some()
+    });
+    Ok(Imports { names, needs, reads_input })
 }
 
 fn check_exports(engine: &Engine, shape: &ComponentType) -> Result<(), LoadError> {
@@ -95,7 +104,8 @@ fn speaks(name: &str) -> bool {
 
 /// The interface that has to be granted for it.
 fn interface(name: &str) -> Option<Interface> {
-    Interface::of_import(package_path(name))
+    let found = Interface::of_import(package_path(name))?;
+    (found != Interface::Http || version(name).starts_with(WASI_VERSION)).then_some(found)
 }
 
 fn granted(name: &str) -> bool {

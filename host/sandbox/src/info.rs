@@ -95,6 +95,12 @@ impl PluginInfo {
 }
 
 impl ActionInfo {
+    /// Whether it reads its input piece by piece, with `task.read-input`: the annotation `input` = `chunks`.
+    #[must_use]
+    pub fn reads_in_chunks(&self) -> bool {
+        self.annotations.iter().any(|(key, value)| key == "input" && value == "chunks")
+    }
+
     fn check(&self) -> Result<(), String> {
         check_name("its name", &self.name)?;
         check_line("its summary", &self.summary)?;

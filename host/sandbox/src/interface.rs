@@ -5,25 +5,41 @@ use std::fmt;
 
 use crate::bindings::PACKAGE;
 
+/// WASI's interfaces that are granted as `http`.
+const HTTP: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/types"];
+
 /// An interface that is granted or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Interface {
+    /// `akita:plugin/blobs`: content-addressed bytes.
+    Blobs,
+    /// `wasi:http`: requests to hosts that the operator names.
+    Http,
     /// `akita:plugin/kv`: small durable values.
     Kv,
+    /// `akita:plugin/mesh`: other nodes, and messages to the plugin there.
+    Mesh,
     /// `akita:plugin/sensors`: what the machine measures.
     Sensors,
+    /// `akita:plugin/tasks`: child tasks.
+    Tasks,
 }
 
 impl Interface {
     /// Every interface, in the order of their names.
-    pub const ALL: [Interface; 2] = [Interface::Kv, Interface::Sensors];
+    pub const ALL: [Interface; 6] =
+        [Interface::Blobs, Interface::Http, Interface::Kv, Interface::Mesh, Interface::Sensors, Interface::Tasks];
 
     /// Its name, as in a file of grants.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Interface::Blobs => "blobs",
+            Interface::Http => "http",
             Interface::Kv => "kv",
+            Interface::Mesh => "mesh",
             Interface::Sensors => "sensors",
+            Interface::Tasks => "tasks",
         }
     }
 
@@ -35,7 +51,11 @@ impl Interface {
 
     /// The interface that a component names so, without its version: `akita:plugin/kv`.
     pub(crate) fn of_import(path: &str) -> Option<Interface> {
-        path.strip_prefix(PACKAGE)?.strip_prefix('/').and_then(Interface::parse)
+        if HTTP.contains(&path) {
+            return Some(Interface::Http);
+        }
+        let name = path.strip_prefix(PACKAGE)?.strip_prefix('/')?;
+        Interface::parse(name).filter(|one| *one != Interface::Http)
     }
 
     fn bit(self) -> u8 {
@@ -119,9 +139,9 @@ mod tests {
     #[test]
     fn a_set_holds_what_was_put_in() {
         let all: Grants = Interface::ALL.into_iter().collect();
-        assert_eq!(all.to_string(), "kv, sensors");
+        assert_eq!(all.to_string(), "blobs, http, kv, mesh, sensors, tasks");
         let kv = Grants::NONE.with(Interface::Kv);
-        assert_eq!(all.without(kv), Grants::NONE.with(Interface::Sensors));
+        assert_eq!(all.without(kv).to_string(), "blobs, http, mesh, sensors, tasks");
         assert_eq!(kv.and(all), kv);
         assert_eq!(kv.or(all), all);
         assert!(kv.has(Interface::Kv) && !kv.has(Interface::Sensors) && Grants::NONE.is_empty());
@@ -131,9 +151,14 @@ mod tests {
     fn an_import_is_known_by_its_path() {
         for one in Interface::ALL {
             assert_eq!(Interface::parse(one.as_str()), Some(one));
-            assert_eq!(Interface::of_import(&format!("akita:plugin/{}", one.as_str())), Some(one));
+            let path = match one {
+                Interface::Http => "wasi:http/outgoing-handler".to_owned(),
+                one => format!("akita:plugin/{}", one.as_str()),
+            };
+            assert_eq!(Interface::of_import(&path), Some(one));
         }
-        assert_eq!(Interface::of_import("akita:plugin/mesh"), None);
+        assert_eq!(Interface::of_import("akita:plugin/http"), None, "it is WASI's");
+        assert_eq!(Interface::of_import("wasi:http/incoming-handler"), None);
         assert_eq!(Interface::of_import("other:plugin/kv"), None);
     }
 }

@@ -36,8 +36,12 @@ pub use crate::catalog::{Catalog, CatalogError, LoadStep, MAX_PLUGINS, ResolveEr
 pub use crate::config::SandboxConfig;
 pub use crate::engine::Allocator;
 pub use crate::events::{JobEvent, LogLevel};
+pub use crate::host::blobs::{BlobError, BlobHost};
+pub use crate::host::http::{HttpBody, HttpFailure, HttpHost, HttpTimeouts};
 pub use crate::host::kv::{KvEntry, KvError, KvHost};
+pub use crate::host::mesh::{MAX_MESSAGE_BYTES, MeshError, MeshHost, MeshMessage, MeshNode, MeshPeer};
 pub use crate::host::sensors::{Reading, SensorHost};
+pub use crate::host::tasks::{ChildTask, TasksError, TasksHost};
 pub use crate::host::{HostFuture, Hosts};
 pub use crate::info::{ActionInfo, PluginInfo};
 pub use crate::interface::{Grants, Interface};
@@ -217,9 +221,9 @@ impl Sandbox {
             slot = self.0.slots.clone().acquire_owned() => slot.map_err(|_| closed())?,
         };
         let (around, ticking) = (self.0.around.clone(), self.0.ticker.hold());
-        let guest = plugin.guest.clone();
+        let running_plugin = Arc::clone(&plugin);
         let running = self.0.handle.spawn(async move {
-            let ended = run::execute(around, guest, job).await;
+            let ended = run::execute(around, &running_plugin, job).await;
             drop((ticking, slot));
             ended.events.finish().await;
             ended.outcome

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, mpsc};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::Inner;
-use crate::bindings::{ACTIONS, Guest, GuestPre, kv, sensors};
+use crate::bindings::{ACTIONS, Guest, GuestPre, blobs, kv, mesh, sensors, tasks};
 use crate::cache::CodeHash;
 use crate::contract::{Imports, check_contract, mismatch, reason};
 use crate::describe::{DescribeError, describe};
@@ -151,7 +151,7 @@ pub(crate) fn examine(inner: &Inner, bytes: &[u8]) -> Result<Arc<Candidate>, Loa
             (component, None, kept)
         }
     };
-    let Imports { names: imports, needs } = check_contract(engine, &component)?;
+    let Imports { names: imports, needs, reads_input } = check_contract(engine, &component)?;
     let info = match known {
         Some(info) => info,
         // What it imports has to be there for it to start; behind it, as nobody has granted anything, there is nothing.
@@ -163,7 +163,8 @@ pub(crate) fn examine(inner: &Inner, bytes: &[u8]) -> Result<Arc<Candidate>, Loa
         cache.keep_info(&hash, code_hash, &info);
     }
     let size = bytes.len() as u64;
-    Ok(Arc::new(Candidate { hash: *hash.as_bytes(), size, info, imports, needs, from_cache, component }))
+    let hash = *hash.as_bytes();
+    Ok(Arc::new(Candidate { hash, size, info, imports, needs, reads_input, from_cache, component }))
 }
 
 /// Compiles, and takes the code from the cache if it can be kept there: mapped from a file it costs no memory.
@@ -197,8 +198,12 @@ fn prepare(inner: &Inner, component: &Component, interfaces: Grants) -> Result<G
     let mut linker = inner.linker.clone();
     for interface in interfaces.iter() {
         let added = match interface {
+            Interface::Blobs => blobs::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
+            Interface::Http => wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker),
             Interface::Kv => kv::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
+            Interface::Mesh => mesh::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
             Interface::Sensors => sensors::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
+            Interface::Tasks => tasks::add_to_linker::<_, HasSelf<RunState>>(&mut linker, |state| state),
         };
         added.map_err(|error| mismatch(&error))?;
     }

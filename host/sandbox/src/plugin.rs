@@ -17,6 +17,8 @@ pub struct Candidate {
     pub(crate) info: PluginInfo,
     pub(crate) imports: Vec<String>,
     pub(crate) needs: Grants,
+    /// It imports `task.read-input`.
+    pub(crate) reads_input: bool,
     pub(crate) from_cache: bool,
     pub(crate) component: Component,
 }

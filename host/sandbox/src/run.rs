@@ -3,16 +3,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Engine, Store};
 
-use crate::bindings::{GuestPre, types};
+use crate::bindings::types;
 use crate::events::{Events, JobEvent};
 use crate::explain::{accept, explain, refusal};
 use crate::host::Hosts;
+use crate::info::ActionInfo;
 use crate::limits::{Budget, Limits, Meter};
 use crate::outcome::Outcome;
+use crate::plugin::Plugin;
 use crate::store::{Attempt, RunState, new_store};
 
 /// One run to be made.
@@ -75,16 +78,18 @@ pub(crate) struct Ended {
 }
 
 /// Runs one job in a fresh instance.
-pub(crate) async fn execute(around: Surroundings, guest: GuestPre<RunState>, job: Job) -> Ended {
+pub(crate) async fn execute(around: Surroundings, plugin: &Plugin, job: Job) -> Ended {
     let Job { task_id, attempt, action, content_type, input, annotations, limits, cancel, events, hosts } = job;
-    let request = types::Request { action, input: types::Content { content_type, body: input }, annotations };
+    let (body, kept) = hand_over(plugin, &action, input);
+    let request = types::Request { action, input: types::Content { content_type, body }, annotations };
     let events = Events::new(events, &limits);
     let attempt = Attempt::start(task_id, attempt, limits.timeout, cancel, around.shutdown);
     let meter = Meter::new(limits.memory_bytes, around.budget);
     let mut store = new_store(&around.engine, &limits, meter, events.clone(), attempt);
     store.data_mut().hosts = hosts;
+    store.data_mut().input = kept;
     let called = guarded(&mut store, async |store| {
-        let guest = guest.instantiate_async(&mut *store).await?;
+        let guest = plugin.guest.instantiate_async(&mut *store).await?;
         guest.akita_plugin_actions().call_run(store, &request).await
     })
     .await;
@@ -94,6 +99,17 @@ pub(crate) async fn execute(around: Surroundings, guest: GuestPre<RunState>, job
         Err(error) => Err(explain(&error, store.data(), &limits)),
     };
     Ended { outcome, events }
+}
+
+/// What of the input goes with the request, and what is kept for `task.read-input`.
+fn hand_over(plugin: &Plugin, action: &str, input: Vec<u8>) -> (Vec<u8>, Bytes) {
+    if !plugin.reads_input {
+        return (input, Bytes::new());
+    }
+    if plugin.info().action(action).is_some_and(ActionInfo::reads_in_chunks) {
+        return (Vec::new(), input.into());
+    }
+    (input.clone(), input.into())
 }
 
 /// Ends the call when its time is over. A guest that computes is ended by the epoch, one that waits in a host call or

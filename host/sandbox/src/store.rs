@@ -3,13 +3,14 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::events::{Events, Stream};
-use crate::host::{Hosts, stdio::Capture};
+use crate::host::{Calls, Hosts, http::Outgoing, stdio::Capture};
 use crate::limits::{Limits, Meter};
 
 /// A cancelled run may clean up for this long; it sees the cancellation at once.
@@ -100,20 +101,23 @@ pub(crate) struct RunState {
     pub(crate) events: Events,
     pub(crate) attempt: Attempt,
     pub(crate) hosts: Hosts,
-    /// Writes to durable values, for their bound.
-    pub(crate) kv_writes: u32,
-    wasi: Option<Box<Wasi>>,
+    /// For the bounds of calls.
+    pub(crate) calls: Calls,
+    /// What `task.read-input` reads: kept only for guests that import it.
+    pub(crate) input: Bytes,
+    pub(crate) wasi: Option<Box<Wasi>>,
+    pub(crate) outgoing: Option<Box<Outgoing>>,
 }
 
 /// Made on first use: most guests link WASI and never call it.
-struct Wasi {
+pub(crate) struct Wasi {
     ctx: WasiCtx,
-    table: ResourceTable,
+    pub(crate) table: ResourceTable,
 }
 
 impl Wasi {
     /// No files, no environment, no arguments, no sockets, empty standard input. Clocks and randomness are there.
-    fn empty(events: &Events) -> Box<Wasi> {
+    pub(crate) fn empty(events: &Events) -> Box<Wasi> {
         let capture = |stream| Capture { events: events.clone(), stream };
         let ctx = WasiCtx::builder()
             .stdout(capture(Stream::Stdout))
@@ -154,8 +158,17 @@ pub(crate) fn new_store(
     events: Events,
     attempt: Attempt,
 ) -> Store<RunState> {
-    let mut store =
-        Store::new(engine, RunState { meter, events, attempt, hosts: Hosts::default(), kv_writes: 0, wasi: None });
+    let state = RunState {
+        meter,
+        events,
+        attempt,
+        hosts: Hosts::default(),
+        calls: Calls::default(),
+        input: Bytes::new(),
+        wasi: None,
+        outgoing: None,
+    };
+    let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.meter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| context.data_mut().on_tick());

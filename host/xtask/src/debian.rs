@@ -36,10 +36,13 @@ const MARKER: &str = ".akita-std";
 /// To be raised when the recipe below changes, so that machines with an older one build again.
 const RECIPE: &str = "recipe 1";
 
+/// The oldest compiler that the plugins build with: `rust-version` in plugins/Cargo.toml.
+const OLDEST_COMPILER: (u32, u32) = (1, 95);
+
 /// Whether a target can be compiled for, by the compiler that is installed now.
 pub fn is_ready(target: &str) -> bool {
     let linked = linker_folder().is_some_and(|folder| LINKERS.iter().all(|name| folder.join(name).exists()));
-    linked && has_current_std(target)
+    linked && is_new_enough() && has_current_std(target)
 }
 
 /// Debian's cargo and compiler, free of what an outer cargo has set.
@@ -55,6 +58,7 @@ pub fn cargo() -> Command {
 /// Brings the machine to where `is_ready` holds for every target; what is already there is left alone.
 pub fn install(paths: &Paths) -> Result<()> {
     install_packages(&PACKAGES)?;
+    renew_compiler()?;
     link_linkers()?;
     for target in TARGETS {
         if has_current_std(target) {
@@ -88,6 +92,39 @@ pub fn install_packages(names: &[&str]) -> Result<()> {
     }
     apt("refresh Debian's package lists", &["update", "-q"], &hint)?;
     apt(&format!("install the packages {}", missing.join(", ")), &install_words(&missing), &hint)
+}
+
+/// Package lists that came with the machine may know an old compiler only: it installs, and then builds nothing.
+fn renew_compiler() -> Result<()> {
+    if is_new_enough() {
+        return Ok(());
+    }
+    let hint = format!("as root: apt-get update && apt-get install --no-install-recommends {}", PACKAGES.join(" "));
+    apt("refresh Debian's package lists", &["update", "-q"], &hint)?;
+    apt(&format!("renew the packages {}", PACKAGES.join(", ")), &install_words(&PACKAGES), &hint)?;
+    if is_new_enough() {
+        return Ok(());
+    }
+    let (major, minor) = OLDEST_COMPILER;
+    let found = compiler().unwrap_or_else(|| "no compiler".to_owned());
+    bail!(
+        "Debian's packages give {found}; the plugins need Rust {major}.{minor}\nhint: add bookworm-security to the sources of apt, or: rustup target add wasm32-wasip2"
+    )
+}
+
+fn is_new_enough() -> bool {
+    compiler().and_then(|text| version_of(&text)).is_some_and(|version| version >= OLDEST_COMPILER)
+}
+
+/// What Debian's compiler says of itself.
+fn compiler() -> Option<String> {
+    output_of(command("/usr/bin/rustc", ["--version"]))
+}
+
+/// `rustc 1.96.0 (...)` is (1, 96).
+fn version_of(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix("rustc ")?.split(['.', ' ', '-']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn install_words<'a>(packages: &[&'a str]) -> Vec<&'a str> {
@@ -138,8 +175,7 @@ fn has_current_std(target: &str) -> bool {
 }
 
 fn marker() -> Option<String> {
-    let compiler = output_of(command("/usr/bin/rustc", ["--version"]))?;
-    Some(format!("{compiler}\n{RECIPE}\n"))
+    Some(format!("{}\n{RECIPE}\n", compiler()?))
 }
 
 /// Links rather than copies: the linkers find their own libraries relative to where they really are.
@@ -248,4 +284,18 @@ fn link_toolchain() -> Result<()> {
     let hint = format!("rustup toolchain link {LINKED_NAME} /usr");
     Step::new(format!("link the rustup toolchain {LINKED_NAME}"), hint)
         .quiet(command("rustup", ["toolchain", "link", LINKED_NAME, "/usr"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_of_old_package_lists_is_told_from_a_new_one() {
+        let version = |text| version_of(text).unwrap();
+        assert!(version("rustc 1.85.0 (4d91de4e4 2025-02-17) (built from a source tarball)") < OLDEST_COMPILER);
+        assert!(version("rustc 1.96.0 (x 2026-05-25)") >= OLDEST_COMPILER);
+        assert!(version("rustc 2.0.0-nightly") >= OLDEST_COMPILER);
+        assert_eq!(version_of("bash: rustc: not found"), None);
+    }
 }

@@ -67,10 +67,10 @@ impl RunState {
     }
 
     fn kv_for_writing(&mut self) -> Result<std::sync::Arc<dyn KvHost>, kv::KvError> {
-        if self.kv_writes >= MAX_WRITES {
+        if self.calls.kv_writes >= MAX_WRITES {
             return Err(kv::KvError::Unavailable(format!("one run may write {MAX_WRITES} times")));
         }
-        self.kv_writes += 1;
+        self.calls.kv_writes += 1;
         self.kv()
     }
 }

@@ -5,6 +5,9 @@ use std::time::Instant;
 use crate::bindings::{task, types};
 use crate::store::RunState;
 
+/// Bytes of input in one answer.
+const MAX_READ_BYTES: u32 = 1 << 20;
+
 impl types::Host for RunState {}
 
 impl task::Host for RunState {
@@ -32,5 +35,15 @@ impl task::Host for RunState {
 
     fn emit(&mut self, chunk: Vec<u8>) -> wasmtime::Result<Result<(), String>> {
         Ok(self.events.emit(chunk))
+    }
+
+    fn input_size(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.input.len() as u64)
+    }
+
+    fn read_input(&mut self, offset: u64, max: u32) -> wasmtime::Result<Vec<u8>> {
+        let begin = usize::try_from(offset).unwrap_or(usize::MAX).min(self.input.len());
+        let end = begin.saturating_add(max.min(MAX_READ_BYTES) as usize).min(self.input.len());
+        Ok(self.input[begin..end].to_vec())
     }
 }

@@ -65,7 +65,7 @@ fn kv() -> Grants {
 }
 
 fn with(host: &Arc<Memory>, input: &[u8]) -> Job {
-    Job { hosts: Hosts { kv: Some(host.clone()), sensors: None }, ..job(input) }
+    Job { hosts: Hosts { kv: Some(host.clone()), ..Hosts::default() }, ..job(input) }
 }
 
 #[tokio::test]
@@ -142,7 +142,8 @@ async fn sensors_are_read_by_name() {
     let candidate = shared().examine(&guest.component()).unwrap();
     assert_eq!(candidate.needs().to_string(), "sensors");
     let plugin = shared().link(&candidate, candidate.needs()).unwrap();
-    let ask = |name: &[u8]| Job { hosts: Hosts { kv: None, sensors: Some(Arc::new(Thermometer)) }, ..job(name) };
+    let ask =
+        |name: &[u8]| Job { hosts: Hosts { sensors: Some(Arc::new(Thermometer)), ..Hosts::default() }, ..job(name) };
     let value = run(&plugin, ask(b"temperature")).await.unwrap().body;
     assert_eq!(f64::from_le_bytes(value.try_into().unwrap()), 21.5);
     assert_eq!(run(&plugin, ask(b"humidity")).await.unwrap().body, [0], "unknown-sensor");

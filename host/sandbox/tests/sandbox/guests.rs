@@ -24,6 +24,8 @@ pub struct Guest {
     pub provides: Vec<String>,
     /// The input schema of every action.
     pub schema: Option<String>,
+    /// Every action reads its input piece by piece.
+    pub chunks: bool,
     /// WIT packages beside our own.
     pub packages: Vec<&'static str>,
     /// WIT imports beside `log` and `task`.
@@ -51,6 +53,7 @@ impl Default for Guest {
             actions: vec!["run".into()],
             provides: vec![],
             schema: None,
+            chunks: false,
             packages: vec![],
             wit_imports: "",
             wit_edits: vec![],
@@ -141,7 +144,7 @@ impl Guest {
     fn wit(&self) -> String {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         let mut text = String::from("package akita:plugin@0.1.0;\n");
-        for file in ["types", "log", "task", "kv", "sensors", "actions"] {
+        for file in ["types", "log", "task", "blobs", "kv", "mesh", "sensors", "tasks", "actions"] {
             let part = std::fs::read_to_string(folder.join(format!("{file}.wit"))).expect("the WIT is there");
             text.push_str(&part.replace("package akita:plugin@0.1.0;", ""));
         }
@@ -204,17 +207,24 @@ impl Guest {
         let schema = self.schema.as_ref().map(|schema| data.text(schema));
         let names: Vec<_> = self.actions.iter().map(|action| data.text(action)).collect();
         let provides: Vec<_> = self.provides.iter().map(|one| data.text(one)).collect();
+        let annotation = self.chunks.then(|| (data.text("input"), data.text("chunks")));
         data.align();
+        let annotations = (data.at(), usize::from(annotation.is_some()));
+        for (key, value) in annotation {
+            data.pair(key);
+            data.pair(value);
+        }
         let actions_at = data.at();
         for action in &names {
             data.pair(*action);
             data.pair(summary);
             data.word(u32::from(schema.is_some()));
             data.pair(schema.unwrap_or_default());
-            // No output schema; idempotent and deterministic; no hint; no requirements; no annotations.
-            for word in [0, 0, 0, 0x0101, 0, 0, 0, 0, 0, 0] {
+            // No output schema; idempotent and deterministic; no hint; no requirements.
+            for word in [0, 0, 0, 0x0101, 0, 0, 0, 0] {
                 data.word(word);
             }
+            data.pair(annotations);
         }
         let provides_at = data.at();
         for one in &provides {

@@ -94,7 +94,7 @@ fn other_types_under_the_same_name_are_refused() {
 #[test]
 fn a_plugin_without_describe_is_refused() {
     let component = Guest {
-        wit_edits: vec![("describe: func() -> plugin-info;", "")],
+        wit_edits: vec![("@since(version = 0.1.0)\n  describe: func() -> plugin-info;", "")],
         wat_edits: vec![("(export \"akita:plugin/actions@0.1.0#describe\")", "")],
         ..Guest::default()
     };
@@ -138,15 +138,15 @@ fn a_bad_description_is_refused_with_the_rule() {
 #[test]
 fn imports_that_are_not_granted_are_named() {
     let component = Guest {
-        packages: vec!["package wasi:http@0.2.0; interface types { http-error: func() -> u32; }"],
-        wit_imports: "import wasi:http/types@0.2.0;",
-        wat_imports: r#"(import "wasi:http/types@0.2.0" "http-error" (func $http (result i32)))"#,
-        run: format!("(drop (call $http)) {ECHO}"),
+        packages: vec!["package wasi:keyvalue@0.2.0; interface store { open: func() -> u32; }"],
+        wit_imports: "import wasi:keyvalue/store@0.2.0;",
+        wat_imports: r#"(import "wasi:keyvalue/store@0.2.0" "open" (func $open (result i32)))"#,
+        run: format!("(drop (call $open)) {ECHO}"),
         ..Guest::default()
     };
     let error = refused(&component.component());
     let LoadError::NotGranted(names) = &error else { panic!("{error}") };
-    assert_eq!(names, &["wasi:http/types@0.2.0"]);
+    assert_eq!(names, &["wasi:keyvalue/store@0.2.0"]);
 
     let component = Guest {
         wit_imports: "import kv: interface { get: func() -> u32; }",

@@ -3,6 +3,7 @@
 mod catalog;
 mod grants;
 mod guests;
+mod interfaces;
 mod isolation;
 mod limits;
 mod load;
