@@ -210,7 +210,7 @@ impl Guest {
         let annotation = self.chunks.then(|| (data.text("input"), data.text("chunks")));
         data.align();
         let annotations = (data.at(), usize::from(annotation.is_some()));
-        for (key, value) in annotation {
+        if let Some((key, value)) = annotation {
             data.pair(key);
             data.pair(value);
         }

@@ -7,6 +7,7 @@ mod interfaces;
 mod isolation;
 mod limits;
 mod load;
+mod reference;
 mod run;
 
 use std::path::PathBuf;
