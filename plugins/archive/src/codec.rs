@@ -8,7 +8,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use ruzstd::io::Read;
 use serde::Deserialize;
 
-use crate::fault::{self, Fault};
+use crate::fault;
 
 /// miniz's level: most of what the best one saves, in a third of its time.
 const LEVEL: u8 = 6;
@@ -62,7 +62,7 @@ pub fn compress(data: &[u8], format: Format) -> Vec<u8> {
 }
 
 /// The payload as it was, if it has no more than `limit` bytes.
-pub fn decompress(data: &[u8], format: Format, limit: usize) -> Result<Vec<u8>, Fault> {
+pub fn decompress(data: &[u8], format: Format, limit: usize) -> Result<Vec<u8>, TaskError> {
     match format {
         Format::Zstd => unpack_zstd(data, limit),
         Format::Zlib => inflated(inflate::decompress_to_vec_zlib_with_limit(data, limit), limit),
@@ -70,7 +70,7 @@ pub fn decompress(data: &[u8], format: Format, limit: usize) -> Result<Vec<u8>, 
     }
 }
 
-fn inflated(result: Result<Vec<u8>, inflate::DecompressError>, limit: usize) -> Result<Vec<u8>, Fault> {
+fn inflated(result: Result<Vec<u8>, inflate::DecompressError>, limit: usize) -> Result<Vec<u8>, TaskError> {
     result.map_err(|error| match error.status {
         TINFLStatus::HasMoreOutput => fault::too_large(limit),
         TINFLStatus::FailedCannotMakeProgress => fault::broken("the deflated data ends too early"),
@@ -79,7 +79,7 @@ fn inflated(result: Result<Vec<u8>, inflate::DecompressError>, limit: usize) -> 
     })
 }
 
-fn unpack_zstd(data: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
+fn unpack_zstd(data: &[u8], limit: usize) -> Result<Vec<u8>, TaskError> {
     let broken = || fault::broken("the data is no whole zstd frame");
     if window(data).ok_or_else(broken)? > MAX_WINDOW {
         return Err(fault::broken("the zstd frame needs a window of more than 16 MiB"));

@@ -2,22 +2,20 @@
 
 use akita_plugin::prelude::*;
 
-/// What is wrong.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub code: &'static str,
-    pub message: String,
-}
-
 /// The bytes are not what they should be.
-pub fn broken(what: &str) -> Fault {
-    Fault { code: "broken", message: what.into() }
+pub fn broken(what: &str) -> TaskError {
+    TaskError::invalid(what).code("broken")
 }
 
 /// It would be more than was asked for.
-pub fn too_large(limit: usize) -> Fault {
-    Fault {
-        code: "too-large",
-        message: format!("the result is larger than the {limit} bytes that are left of the limit"),
-    }
+pub fn too_large(limit: usize) -> TaskError {
+    let message = format!("the result is larger than the {limit} bytes that are left of the limit");
+    TaskError::invalid(message).code("too-large")
+}
+
+/// The code and the place, for tests.
+#[cfg(test)]
+pub fn told(error: &TaskError) -> (Option<&str>, Option<&str>) {
+    let failure = error.failure();
+    (failure.and_then(|failure| failure.code.as_deref()), failure.and_then(|failure| failure.pointer.as_deref()))
 }

@@ -9,7 +9,6 @@ use akita_plugin::SchemaWriter;
 use akita_plugin::json;
 use akita_plugin::prelude::*;
 use codec::Format;
-use fault::Fault;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -238,7 +237,7 @@ fn pack(input: Pack) -> Result<Content, TaskError> {
             let error = TaskError::invalid(format!("two files are called `{}`", file.name));
             return Err(error.code("twice").pointer(format!("{pointer}/name")));
         }
-        archive.add(&file.name, &data).map_err(|fault| TaskError::from(fault).pointer(format!("{pointer}/name")))?;
+        archive.add(&file.name, &data).map_err(|error| error.pointer(format!("{pointer}/name")))?;
         task::progress(index as u64 + 1, count, &file.name);
         names.push(file.name);
     }
@@ -272,12 +271,6 @@ fn one_of(data: Option<Base64>, text: Option<String>, pointer: &str) -> Result<V
             let error = TaskError::invalid("give exactly one of `data_base64` and `text`");
             Err(error.code("unclear-data").pointer(pointer))
         }
-    }
-}
-
-impl From<Fault> for TaskError {
-    fn from(fault: Fault) -> Self {
-        Self::invalid(fault.message).code(fault.code)
     }
 }
 

@@ -6,7 +6,7 @@ use akita_plugin::prelude::*;
 use miniz_oxide::deflate;
 
 use crate::codec::{self, Format};
-use crate::fault::{self, Fault};
+use crate::fault;
 
 /// Methods of compression.
 pub const STORED: u16 = 0;
@@ -56,7 +56,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// What is in an archive, by its central directory.
-pub fn entries(archive: &[u8]) -> Result<Vec<Entry>, Fault> {
+pub fn entries(archive: &[u8]) -> Result<Vec<Entry>, TaskError> {
     let end = find_end(archive).ok_or_else(|| fault::broken("this is no zip archive: it has no end record"))?;
     let broken = || fault::broken("the archive's directory is broken");
     let count = usize::from(u16_at(archive, end + 10).ok_or_else(broken)?);
@@ -68,10 +68,8 @@ pub fn entries(archive: &[u8]) -> Result<Vec<Entry>, Fault> {
         return Err(unsupported("archives in several parts are not supported"));
     }
     if count > MAX_FILES {
-        return Err(Fault {
-            code: "too-many",
-            message: format!("the archive has {count} files, and {MAX_FILES} is the limit"),
-        });
+        let message = format!("the archive has {count} files, and {MAX_FILES} is the limit");
+        return Err(TaskError::invalid(message).code("too-many"));
     }
     let mut rest = archive.get(start as usize..end).ok_or_else(broken)?;
     let mut entries = Vec::with_capacity(count);
@@ -114,11 +112,11 @@ fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
 }
 
 /// The bytes of a file, if they are no more than `limit` and match their checksum.
-pub fn extract(archive: &[u8], entry: &Entry, limit: usize) -> Result<Vec<u8>, Fault> {
+pub fn extract(archive: &[u8], entry: &Entry, limit: usize) -> Result<Vec<u8>, TaskError> {
     let name = &entry.name;
     if !is_safe(name) {
         let message = format!("`{name}` would be put outside of the folder that it is unpacked to");
-        return Err(Fault { code: "unsafe-name", message });
+        return Err(TaskError::invalid(message).code("unsafe-name"));
     }
     if entry.encrypted {
         return Err(unsupported(&format!("`{name}` is encrypted")));
@@ -153,8 +151,8 @@ fn is_safe(name: &str) -> bool {
         && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-fn unsupported(what: &str) -> Fault {
-    Fault { code: "unsupported", message: what.into() }
+fn unsupported(what: &str) -> TaskError {
+    TaskError::invalid(what).code("unsupported")
 }
 
 /// An archive that is being written.
@@ -167,13 +165,13 @@ pub struct Writer {
 
 impl Writer {
     /// Adds a file, deflated if that makes it smaller.
-    pub fn add(&mut self, name: &str, data: &[u8]) -> Result<(), Fault> {
+    pub fn add(&mut self, name: &str, data: &[u8]) -> Result<(), TaskError> {
         if !is_safe(name) || name.len() > 255 {
             let message = format!("`{name}` is no relative path with `/` of at most 255 bytes");
-            return Err(Fault { code: "unsafe-name", message });
+            return Err(TaskError::invalid(message).code("unsafe-name"));
         }
         if usize::from(self.count) == MAX_FILES {
-            return Err(Fault { code: "too-many", message: format!("{MAX_FILES} files is the limit") });
+            return Err(TaskError::invalid(format!("{MAX_FILES} files is the limit")).code("too-many"));
         }
         let deflated = deflate::compress_to_vec(data, 6);
         let (method, packed) = if deflated.len() < data.len() { (DEFLATED, &deflated[..]) } else { (STORED, data) };
@@ -240,8 +238,8 @@ mod tests {
         assert_eq!((entries[1].method, entries[2].method), (DEFLATED, STORED));
         assert_eq!(extract(SAMPLE, &entries[1], 600).unwrap(), "hello ".repeat(100).as_bytes());
         assert_eq!(extract(SAMPLE, &entries[2], 256).unwrap(), (0..=255).collect::<Vec<u8>>());
-        assert_eq!(extract(SAMPLE, &entries[1], 599).unwrap_err().code, "too-large");
-        assert_eq!(extract(SAMPLE, &entries[2], 255).unwrap_err().code, "too-large");
+        assert_eq!(fault::told(&extract(SAMPLE, &entries[1], 599).unwrap_err()).0, Some("too-large"));
+        assert_eq!(fault::told(&extract(SAMPLE, &entries[2], 255).unwrap_err()).0, Some("too-large"));
     }
 
     /// From the catalogue of parametrised CRC algorithms.
@@ -269,7 +267,7 @@ mod tests {
     fn names_that_lead_elsewhere_are_refused() {
         for name in ["../x", "/etc/passwd", "a/../../b", "C:x", "a\\b", "", "a//b", "./a"] {
             assert!(!is_safe(name), "{name}");
-            assert_eq!(Writer::default().add(name, b"").unwrap_err().code, "unsafe-name");
+            assert_eq!(fault::told(&Writer::default().add(name, b"").unwrap_err()).0, Some("unsafe-name"));
         }
         assert!(is_safe("a/b-1.txt") && is_safe("ü"));
     }

@@ -56,24 +56,6 @@ impl From<Level> for log::Level {
     }
 }
 
-/// What is wrong with the input, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub message: String,
-    pub code: &'static str,
-    pub pointer: Option<&'static str>,
-}
-
-impl From<Fault> for TaskError {
-    fn from(fault: Fault) -> Self {
-        let error = Self::invalid(fault.message).code(fault.code);
-        match fault.pointer {
-            Some(pointer) => error.pointer(pointer),
-            None => error,
-        }
-    }
-}
-
 /// A line to be written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
@@ -84,24 +66,25 @@ pub struct Line {
 
 impl Line {
     /// Reads `{"message": "...", "level": "...", "fields": {...}}`.
-    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+    pub fn parse(body: &[u8]) -> Result<Self, TaskError> {
         let value: Value = serde_json::from_slice(body)
-            .map_err(|error| fault("not-json", format!("the input is not JSON: {error}"), None))?;
+            .map_err(|error| TaskError::invalid(format!("the input is not JSON: {error}")).code("not-json"))?;
         let Value::Object(mut input) = value else {
-            return Err(fault(
-                "not-an-object",
-                "the input must be a JSON object such as {\"message\": \"hello\"}".into(),
-                None,
-            ));
+            return Err(TaskError::invalid("the input must be a JSON object such as {\"message\": \"hello\"}")
+                .code("not-an-object"));
         };
         let Some(Value::String(message)) = input.remove("message") else {
-            return Err(fault("no-message", "`message` must be there and be text".into(), Some("/message")));
+            return Err(TaskError::invalid("`message` must be there and be text")
+                .code("no-message")
+                .pointer("/message"));
         };
         let level = level_of(input.remove("level"))?;
         let fields = match input.remove("fields") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(fields)) => fields,
-            Some(_) => return Err(fault("bad-fields", "`fields` must be an object".into(), Some("/fields"))),
+            Some(_) => {
+                return Err(TaskError::invalid("`fields` must be an object").code("bad-fields").pointer("/fields"));
+            }
         };
         let fields = fields.into_iter().map(|(key, value)| (key, text_of(value))).collect();
         Ok(Self { message, level, fields })
@@ -113,13 +96,15 @@ impl Line {
     }
 }
 
-fn level_of(value: Option<Value>) -> Result<Level, Fault> {
+fn level_of(value: Option<Value>) -> Result<Level, TaskError> {
     let known = match &value {
         None | Some(Value::Null) => Some(Level::Info),
         Some(Value::String(name)) => Level::from_name(name),
         Some(_) => None,
     };
-    known.ok_or_else(|| fault("bad-level", "`level` must be trace, debug, info, warn or error".into(), Some("/level")))
+    known.ok_or_else(|| {
+        TaskError::invalid("`level` must be trace, debug, info, warn or error").code("bad-level").pointer("/level")
+    })
 }
 
 fn text_of(value: Value) -> String {
@@ -127,10 +112,6 @@ fn text_of(value: Value) -> String {
         Value::String(text) => text,
         other => other.to_string(),
     }
-}
-
-fn fault(code: &'static str, message: String, pointer: Option<&'static str>) -> Fault {
-    Fault { message, code, pointer }
 }
 
 #[cfg(test)]
@@ -169,8 +150,9 @@ mod tests {
             (br#"{"message":"x","level":"loud"}"#, "bad-level", Some("/level")),
             (br#"{"message":"x","fields":[]}"#, "bad-fields", Some("/fields")),
         ] {
-            let fault = Line::parse(input).unwrap_err();
-            assert_eq!((fault.code, fault.pointer), (code, pointer), "{}", fault.message);
+            let error = Line::parse(input).unwrap_err();
+            let failure = error.failure().unwrap();
+            assert_eq!((failure.code.as_deref(), failure.pointer.as_deref()), (Some(code), pointer), "{error:?}");
         }
     }
 

@@ -50,6 +50,29 @@ pub fn render_all(bytes: &[u8]) -> String {
     format!(r#"{{"sha256":"{sha256}","blake3":"{blake3}","bytes":{}}}"#, bytes.len())
 }
 
+/// Both fingerprints of bytes that come piece by piece.
+#[derive(Default)]
+pub struct Both {
+    sha256: Sha256,
+    blake3: blake3::Hasher,
+    bytes: u64,
+}
+
+impl Both {
+    /// Takes the next piece.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.sha256.update(piece);
+        self.blake3.update(piece);
+        self.bytes += piece.len() as u64;
+    }
+
+    /// Both as JSON.
+    pub fn render(self) -> String {
+        let (sha256, blake3) = (HEXLOWER.encode(&self.sha256.finalize()), self.blake3.finalize());
+        format!(r#"{{"sha256":"{sha256}","blake3":"{blake3}","bytes":{}}}"#, self.bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +90,14 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(value["bytes"], 3);
         }
+    }
+
+    #[test]
+    fn pieces_have_the_fingerprints_of_the_whole() {
+        let bytes: Vec<u8> = (0..5000u32).map(|number| number as u8).collect();
+        let mut both = Both::default();
+        bytes.chunks(77).for_each(|piece| both.add(piece));
+        assert_eq!(both.render(), render_all(&bytes));
     }
 
     #[test]

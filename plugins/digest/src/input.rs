@@ -13,33 +13,15 @@ pub const SCHEMA: &str = r#"{
 "base64":{"type":"string","contentEncoding":"base64","description":"With padding"},
 "hex":{"type":"string","pattern":"^([0-9a-fA-F]{2})*$"}}}"#;
 
-/// What is wrong with the input, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub message: String,
-    pub code: &'static str,
-    pub pointer: Option<&'static str>,
-}
-
-impl From<Fault> for TaskError {
-    fn from(fault: Fault) -> Self {
-        let error = Self::invalid(fault.message).code(fault.code);
-        match fault.pointer {
-            Some(pointer) => error.pointer(pointer),
-            None => error,
-        }
-    }
-}
-
 /// The bytes that the submitter means.
-pub fn bytes(content_type: &str, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
+pub fn bytes(content_type: &str, body: Vec<u8>) -> Result<Vec<u8>, TaskError> {
     // Parameters such as a charset change nothing here.
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Ok(body);
     }
     let value: Value = serde_json::from_slice(&body)
-        .map_err(|error| fault("not-json", format!("the input is not JSON: {error}"), None))?;
+        .map_err(|error| TaskError::invalid(format!("the input is not JSON: {error}")).code("not-json"))?;
     let only = value.as_object().filter(|object| object.len() == 1).and_then(|object| object.iter().next());
     let Some((key, Value::String(text))) = only else {
         return Err(unclear());
@@ -48,30 +30,30 @@ pub fn bytes(content_type: &str, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
         "text" => Ok(text.clone().into_bytes()),
         "base64" => {
             let decoded = BASE64.decode(text.as_bytes());
-            decoded.map_err(|error| fault("bad-base64", format!("`base64` does not decode: {error}"), Some("/base64")))
+            decoded.map_err(|error| {
+                TaskError::invalid(format!("`base64` does not decode: {error}")).code("bad-base64").pointer("/base64")
+            })
         }
         "hex" => {
             let decoded = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
-            decoded.map_err(|error| fault("bad-hex", format!("`hex` does not decode: {error}"), Some("/hex")))
+            decoded.map_err(|error| {
+                TaskError::invalid(format!("`hex` does not decode: {error}")).code("bad-hex").pointer("/hex")
+            })
         }
         _ => Err(unclear()),
     }
 }
 
-fn unclear() -> Fault {
+fn unclear() -> TaskError {
     let message = "give exactly one of `text`, `base64` and `hex`, as text; or send the bytes with another content type than JSON";
-    fault("unclear-input", message.into(), None)
-}
-
-fn fault(code: &'static str, message: String, pointer: Option<&'static str>) -> Fault {
-    Fault { message, code, pointer }
+    TaskError::invalid(message).code("unclear-input")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn json(text: &str) -> Result<Vec<u8>, Fault> {
+    fn json(text: &str) -> Result<Vec<u8>, TaskError> {
         bytes("application/json; charset=utf-8", text.as_bytes().to_vec())
     }
 
@@ -95,8 +77,9 @@ mod tests {
             (r#"{"base64":"YWJ"}"#, "bad-base64", Some("/base64")),
             (r#"{"hex":"6"}"#, "bad-hex", Some("/hex")),
         ] {
-            let fault = json(input).unwrap_err();
-            assert_eq!((fault.code, fault.pointer), (code, pointer), "{}", fault.message);
+            let error = json(input).unwrap_err();
+            let failure = error.failure().unwrap();
+            assert_eq!((failure.code.as_deref(), failure.pointer.as_deref()), (Some(code), pointer), "{error:?}");
         }
     }
 }

@@ -44,24 +44,6 @@ const DEFAULT_MIN_QUALITY: u64 = 10;
 /// Above this, a JPEG grows without looking any better.
 pub const TOP_QUALITY: u8 = 95;
 
-/// What is wrong with the input, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub message: String,
-    pub code: &'static str,
-    pub pointer: Option<&'static str>,
-}
-
-impl From<Fault> for TaskError {
-    fn from(fault: Fault) -> Self {
-        let error = Self::invalid(fault.message).code(fault.code);
-        match fault.pointer {
-            Some(pointer) => error.pointer(pointer),
-            None => error,
-        }
-    }
-}
-
 /// A picture file and what to make of it.
 #[derive(Debug)]
 pub struct Job {
@@ -72,7 +54,7 @@ pub struct Job {
 
 impl Job {
     /// Reads a JSON input, or takes the body itself as the picture.
-    pub fn parse(content_type: &str, body: Vec<u8>) -> Result<Self, Fault> {
+    pub fn parse(content_type: &str, body: Vec<u8>) -> Result<Self, TaskError> {
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match media_type.as_str() {
             "application/json" => Self::from_json(&body),
@@ -83,48 +65,58 @@ impl Job {
                 let message = format!(
                     "`{other}` is no input for this action: send JSON with `image_base64`, or image/jpeg or image/png itself"
                 );
-                Err(fault("bad-content-type", message, None))
+                Err(TaskError::invalid(message).code("bad-content-type"))
             }
         }
     }
 
-    fn from_json(body: &[u8]) -> Result<Self, Fault> {
+    fn from_json(body: &[u8]) -> Result<Self, TaskError> {
         let value: Value = serde_json::from_slice(body)
-            .map_err(|error| fault("not-json", format!("the input is not JSON: {error}"), None))?;
+            .map_err(|error| TaskError::invalid(format!("the input is not JSON: {error}")).code("not-json"))?;
         let Value::Object(input) = value else {
-            return Err(fault("not-an-object", "the input must be a JSON object with `image_base64`".into(), None));
+            return Err(TaskError::invalid("the input must be a JSON object with `image_base64`").code("not-an-object"));
         };
         let Some(Value::String(text)) = input.get("image_base64") else {
-            return Err(fault("no-image", "`image_base64` must be there and be text".into(), Some("/image_base64")));
+            return Err(TaskError::invalid("`image_base64` must be there and be text")
+                .code("no-image")
+                .pointer("/image_base64"));
         };
         let decoded = BASE64.decode(text.as_bytes());
         let file = decoded.map_err(|error| {
-            fault("bad-base64", format!("`image_base64` does not decode: {error}"), Some("/image_base64"))
+            TaskError::invalid(format!("`image_base64` does not decode: {error}"))
+                .code("bad-base64")
+                .pointer("/image_base64")
         })?;
         let goal = goal_of(&input)?;
         Ok(Self { file, goal, from_json: true })
     }
 
     /// The picture is the fault, for the reason given.
-    pub fn bad_file(&self, reason: &dyn Display) -> Fault {
-        let pointer = self.from_json.then_some("/image_base64");
-        fault("bad-image", reason.to_string(), pointer)
+    pub fn bad_file(&self, reason: &dyn Display) -> TaskError {
+        let error = TaskError::invalid(reason.to_string()).code("bad-image");
+        if self.from_json { error.pointer("/image_base64") } else { error }
     }
 }
 
-fn goal_of(input: &Map<String, Value>) -> Result<Goal, Fault> {
+fn goal_of(input: &Map<String, Value>) -> Result<Goal, TaskError> {
     let bytes = number(input, "max_bytes", "/max_bytes", MAX_BYTES_RANGE)?.unwrap_or(DEFAULT_MAX_BYTES);
     let side = |key, pointer| number(input, key, pointer, (1, u64::from(u32::MAX)));
     let quality = number(input, "min_quality", "/min_quality", (1, u64::from(TOP_QUALITY)))?;
     let grayscale = match input.get("grayscale") {
         None | Some(Value::Null) => false,
         Some(Value::Bool(grayscale)) => *grayscale,
-        Some(_) => return Err(fault("bad-grayscale", "`grayscale` must be true or false".into(), Some("/grayscale"))),
+        Some(_) => {
+            return Err(TaskError::invalid("`grayscale` must be true or false")
+                .code("bad-grayscale")
+                .pointer("/grayscale"));
+        }
     };
     match input.get("format") {
         None | Some(Value::Null) => {}
         Some(Value::String(format)) if format == "jpeg" => {}
-        Some(_) => return Err(fault("bad-format", "`format` can only be \"jpeg\"".into(), Some("/format"))),
+        Some(_) => {
+            return Err(TaskError::invalid("`format` can only be \"jpeg\"").code("bad-format").pointer("/format"));
+        }
     }
     Ok(Goal {
         max_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
@@ -140,19 +132,15 @@ fn number(
     key: &str,
     pointer: &'static str,
     (least, most): (u64, u64),
-) -> Result<Option<u64>, Fault> {
+) -> Result<Option<u64>, TaskError> {
     match input.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => {
             let number = value.as_u64().filter(|number| (least..=most).contains(number));
             let message = || format!("`{key}` must be a whole number from {least} to {most}");
-            number.map(Some).ok_or_else(|| fault("out-of-range", message(), Some(pointer)))
+            number.map(Some).ok_or_else(|| TaskError::invalid(message()).code("out-of-range").pointer(pointer))
         }
     }
-}
-
-fn fault(code: &'static str, message: String, pointer: Option<&'static str>) -> Fault {
-    Fault { message, code, pointer }
 }
 
 #[cfg(test)]
@@ -190,10 +178,12 @@ mod tests {
             (r#"{"image_base64":"","grayscale":1}"#, "bad-grayscale", Some("/grayscale")),
             (r#"{"image_base64":"","format":"webp"}"#, "bad-format", Some("/format")),
         ] {
-            let fault = Job::parse("application/json", input.as_bytes().to_vec()).unwrap_err();
-            assert_eq!((fault.code, fault.pointer), (code, pointer), "{}", fault.message);
+            let error = Job::parse("application/json", input.as_bytes().to_vec()).unwrap_err();
+            let failure = error.failure().unwrap();
+            assert_eq!((failure.code.as_deref(), failure.pointer.as_deref()), (Some(code), pointer), "{error:?}");
         }
-        assert_eq!(Job::parse("text/csv", Vec::new()).unwrap_err().code, "bad-content-type");
+        let error = Job::parse("text/csv", Vec::new()).unwrap_err();
+        assert_eq!(error.failure().unwrap().code.as_deref(), Some("bad-content-type"));
     }
 
     #[test]

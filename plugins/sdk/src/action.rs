@@ -2,14 +2,18 @@
 //! knows nothing of WebAssembly, so that the whole way from request to answer runs in ordinary tests.
 
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde_core::{Serialize, de::DeserializeOwned};
 
-use crate::{ActionInfo, Content, PluginInfo, Request, Schema, SchemaWriter, TaskError, content, json};
+use crate::{ActionInfo, Chunks, Content, PluginInfo, Request, Schema, SchemaWriter, TaskError, content, json};
 
 /// What an action can take: any type that is `Deserialize` and [`Schema`], or [`Content`] for bytes as they were sent.
 pub trait Input: Sized {
+    /// Whether it reads the input with `task.read-input`, so that the request comes without it.
+    const CHUNKS: bool = false;
+
     /// The JSON Schema of the input, where it has one.
     fn schema() -> Option<String>;
 
@@ -62,6 +66,18 @@ impl Input for Content {
     }
 }
 
+impl Input for Chunks {
+    const CHUNKS: bool = true;
+
+    fn schema() -> Option<String> {
+        None
+    }
+
+    fn read(content: Content) -> Result<Self, TaskError> {
+        Ok(Self::new(content.content_type))
+    }
+}
+
 impl Output for Content {
     fn schema() -> Option<String> {
         None
@@ -92,6 +108,12 @@ pub fn output_schema<I, O: Output>(_action: fn(I) -> Result<O, TaskError>) -> Op
     O::schema()
 }
 
+/// Whether an action reads its input in chunks.
+#[must_use]
+pub const fn reads_chunks<I: Input, O>(_action: fn(I) -> Result<O, TaskError>) -> bool {
+    I::CHUNKS
+}
+
 /// One action, as [`plugin!`](crate::plugin) writes it down. Its fields are those of `action-info` in `wit/types.wit`.
 #[derive(Debug)]
 pub struct Action {
@@ -111,6 +133,8 @@ pub struct Action {
     pub typical_ms: Option<u32>,
     /// Capabilities that a node must have to run it.
     pub requires: &'static [&'static str],
+    /// It reads its input in chunks, and the request comes without it.
+    pub chunks: bool,
     /// Runs it.
     pub run: fn(Content) -> Result<Content, TaskError>,
 }
@@ -128,6 +152,7 @@ impl Action {
             deterministic: false,
             typical_ms: None,
             requires: &[],
+            chunks: false,
             run,
         }
     }
@@ -142,7 +167,7 @@ impl Action {
             deterministic: self.deterministic,
             typical_ms: self.typical_ms,
             requires: owned(self.requires),
-            annotations: Vec::new(),
+            annotations: if self.chunks { vec![("input".into(), "chunks".into())] } else { Vec::new() },
         }
     }
 }
@@ -181,6 +206,16 @@ impl Plugin {
         let action = self.actions.iter().find(|action| action.name == request.action);
         let action = action.ok_or(TaskError::UnknownAction)?;
         (action.run)(request.input)
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl Plugin {
+    /// The input as a node gives it: the whole for `read-input`, and what is in the request.
+    pub(crate) fn split(&self, action: &str, input: Content) -> (Vec<u8>, Content) {
+        let chunks = self.actions.iter().any(|known| known.name == action && known.chunks);
+        let body = if chunks { Vec::new() } else { input.body.clone() };
+        (input.body, Content { content_type: input.content_type, body })
     }
 }
 

@@ -28,7 +28,7 @@ pub fn write(level: Level, message: &str, fields: Fields<'_>) {
 /// log::write_owned(Level::Warn, "battery low", &[("percent".into(), "12".into())]);
 /// ```
 pub fn write_owned(level: Level, message: &str, fields: &[(String, String)]) {
-    host::log(level, message, fields);
+    host::log::write(level, message, fields);
 }
 
 /// Step by step.

@@ -13,6 +13,7 @@
 /// | `deterministic` | the same input gives the same output, bit for bit | `false` |
 /// | `typical_ms` | how long one run usually takes | unknown |
 /// | `requires` | capabilities that a node must have, such as `["gpu"]` | none |
+/// | `input: chunks` | it reads its input with [`task::read_input`](crate::task::read_input), and its request comes without it | it gets the whole input |
 /// | `input_schema`, `output_schema` | JSON Schema as text, instead of that of the type | that of the type |
 ///
 /// The version is that of the crate. The macro defines `static PLUGIN`, which tests hand to
@@ -56,6 +57,7 @@ macro_rules! plugin {
                 let mut action = $crate::Action::new($action, |content| $crate::call($function, content));
                 action.input_schema = || $crate::input_schema($function);
                 action.output_schema = || $crate::output_schema($function);
+                action.chunks = $crate::reads_chunks($function);
                 $($crate::__set!(action, $key, $value);)*
                 action
             }),+],
@@ -85,6 +87,9 @@ macro_rules! __set {
     ($action:ident, requires, $value:tt) => {
         $action.requires = &$value
     };
+    ($action:ident, input, chunks) => {
+        $action.chunks = true
+    };
     ($action:ident, input_schema, $value:tt) => {
         $action.input_schema = || ::core::option::Option::Some(($value).into())
     };
@@ -96,7 +101,7 @@ macro_rules! __set {
             "`",
             ::core::stringify!($key),
             "` is no key of an action: there are summary, idempotent, deterministic, typical_ms, requires, ",
-            "input_schema and output_schema"
+            "input: chunks, input_schema and output_schema"
         ))
     };
 }

@@ -23,22 +23,32 @@
 //! assert_eq!(outcome.progress[0].note, "done");
 //! ```
 
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use serde_core::de::DeserializeOwned;
 
 use crate::log::Level;
+use crate::sensors::Reading;
+use crate::tasks::Child;
 use crate::{Content, Failure, Plugin, PluginInfo, Request, TaskError, json};
 
 pub(crate) mod fake;
+mod granted;
+mod world;
 
 /// A plugin with a pretended node around it. By default: the first attempt of the task `test`, an hour left, nobody
-/// cancels, 1 MiB of partial output.
+/// cancels, 1 MiB of partial output, noon of 1 January 2026, everything granted, and a node called `here` that is alone.
+///
+/// What a run leaves (values, blobs, messages) is there for the next one. A clone is the same cluster with other
+/// settings: `node.clone().attempt(2)` runs the task again and finds its children again.
 #[derive(Clone, Debug)]
 pub struct Harness {
     plugin: &'static Plugin,
     node: fake::Node,
+    world: Rc<RefCell<world::World>>,
 }
 
 /// A line that the plugin wrote to the log.
@@ -74,13 +84,17 @@ pub struct Outcome {
     pub progress: Vec<Progress>,
     /// The partial output.
     pub emitted: Vec<u8>,
+    /// Messages to nodes, by the nodes' ids.
+    pub sent: Vec<(String, Vec<u8>)>,
+    /// Child tasks that are new, in order.
+    pub children: Vec<Child>,
 }
 
 impl Harness {
     /// Pretends a node around a plugin: the `PLUGIN` that [`plugin!`](crate::plugin) defines.
     #[must_use]
     pub fn new(plugin: &'static Plugin) -> Self {
-        Self { plugin, node: fake::Node::default() }
+        Self { plugin, node: fake::Node::default(), world: Rc::default() }
     }
 
     /// Runs as this attempt; the first is 1.
@@ -111,13 +125,114 @@ impl Harness {
         self
     }
 
+    /// Says what time it is, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(mut self, milliseconds: u64) -> Self {
+        self.node.now_ms = milliseconds;
+        self
+    }
+
+    /// Keeps no more than so many bytes of keys and values; 1 MiB if it is not set.
+    #[must_use]
+    pub fn kv_quota(mut self, bytes: u64) -> Self {
+        self.node.kv_quota = bytes;
+        self
+    }
+
+    /// Keeps no more than so many bytes of blobs; 64 MiB if it is not set.
+    #[must_use]
+    pub fn blob_quota(mut self, bytes: u64) -> Self {
+        self.node.blob_quota = bytes;
+        self
+    }
+
+    /// Takes no more than so many child tasks; 64 if it is not set.
+    #[must_use]
+    pub fn max_children(mut self, children: u32) -> Self {
+        self.node.max_children = children;
+        self
+    }
+
+    /// Lets every call of an interface fail as unavailable: `kv`, `blobs`, `mesh` (its sending), `sensors` (their
+    /// readings), `tasks` or `http`.
+    #[must_use]
+    pub fn unavailable(mut self, interface: &'static str) -> Self {
+        self.node.unavailable.push(interface);
+        self
+    }
+
+    /// Gives this node a sensor.
+    #[must_use]
+    pub fn sensor(self, name: &str, value: f64, unit: &str) -> Self {
+        let reading = Reading { name: name.into(), value, unit: unit.into(), age_ms: 0 };
+        self.world.borrow_mut().nodes[self.node.here].sensors.insert(name.into(), reading);
+        self
+    }
+
+    /// Adds a node to the cluster.
+    #[must_use]
+    pub fn peer(self, name: &str, capabilities: &[&str]) -> Self {
+        self.world.borrow_mut().add(name, capabilities);
+        self
+    }
+
+    /// The same cluster, with the runs on the node of this name or id. The first is called `here`.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn at(mut self, name: &str) -> Self {
+        let place = self.world.borrow().place(name);
+        self.node.here = place.unwrap_or_else(|| panic!("no node is called `{name}`: add it with `peer`"));
+        self
+    }
+
+    /// The id of a node by its name.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn id_of(&self, name: &str) -> String {
+        let world = self.world.borrow();
+        let place = world.place(name).unwrap_or_else(|| panic!("no node is called `{name}`: add it with `peer`"));
+        world.nodes[place].node.id.clone()
+    }
+
+    /// Answers child tasks that ask for this action, in the words that the plugin uses for it. Others fail as unknown.
+    #[must_use]
+    pub fn child(self, action: &str, answer: impl Fn(&Content) -> Result<Content, TaskError> + 'static) -> Self {
+        self.world.borrow_mut().answers.insert(action.into(), Rc::new(answer));
+        self
+    }
+
+    /// Answers requests by HTTP. Without it every host is refused.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn http(
+        self,
+        answer: impl Fn(&crate::http::Request) -> Result<crate::http::Response, crate::http::Error> + 'static,
+    ) -> Self {
+        self.world.borrow_mut().server = Some(Rc::new(answer));
+        self
+    }
+
     /// Runs an action on any input.
     #[must_use]
     pub fn run(&self, action: &str, input: Content) -> Outcome {
+        {
+            let mut world = self.world.borrow_mut();
+            world.asked = 0;
+            if self.node.attempt == 1 {
+                world.results.clear();
+            }
+        }
+        let (whole, input) = self.plugin.split(action, input);
         let request = Request { action: action.into(), input, annotations: Vec::new() };
-        let (result, record) = fake::with(self.node.clone(), || self.plugin.run(request));
-        let fake::Record { lines, progress, emitted } = record;
-        Outcome { result, lines, progress, emitted }
+        let (node, world) = (self.node.clone(), self.world.clone());
+        let now = fake::Now { node, input: whole, record: fake::Record::default(), world };
+        let (result, record) = fake::with(now, || self.plugin.run(request));
+        let fake::Record { lines, progress, emitted, sent, children } = record;
+        Outcome { result, lines, progress, emitted, sent, children }
     }
 
     /// Runs an action on JSON.

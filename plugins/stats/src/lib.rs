@@ -10,7 +10,6 @@ mod table;
 mod train;
 
 use akita_plugin::prelude::*;
-use fault::Fault;
 use serde_json::Value;
 
 akita_plugin::plugin! {
@@ -56,7 +55,7 @@ fn apply_model(input: Content) -> Result<Content, TaskError> {
     run(input, predict::run)
 }
 
-fn run(input: Content, compute: fn(&Value) -> Result<Value, Fault>) -> Result<Content, TaskError> {
+fn run(input: Content, compute: fn(&Value) -> Result<Value, TaskError>) -> Result<Content, TaskError> {
     let input = request::parse(&input.content_type, input.body)?;
     task::progress(1, 2, "input read");
     Ok(Content::json(compute(&input)?.to_string()))

@@ -1,8 +1,9 @@
 //! What a trained model says for other rows.
 
+use akita_plugin::TaskError;
 use serde_json::{Value, json};
 
-use crate::fault::{self, Fault};
+use crate::fault;
 use crate::request;
 use crate::table::{Column, Table};
 
@@ -18,7 +19,7 @@ pub const SCHEMAS: (&str, &str) = (
 );
 
 /// Applies `model` to each row of `csv`.
-pub fn run(input: &Value) -> Result<Value, Fault> {
+pub fn run(input: &Value) -> Result<Value, TaskError> {
     let table = Table::parse(request::text(input, "csv")?)?;
     let model = input.get("model").filter(|model| model.is_object());
     let model = model.ok_or_else(|| fault::input("missing", "/model", "`model` must be there: what `train` gave"))?;
@@ -35,7 +36,7 @@ pub fn run(input: &Value) -> Result<Value, Fault> {
     Ok(json!({ "predictions": predictions, "n": table.rows - missing, "missing": missing }))
 }
 
-fn terms_of<'a>(model: &Value, table: &'a Table) -> Result<Vec<(&'a Column, f64)>, Fault> {
+fn terms_of<'a>(model: &Value, table: &'a Table) -> Result<Vec<(&'a Column, f64)>, TaskError> {
     let pointer = "/model/coefficients";
     let coefficients = model.get("coefficients").and_then(Value::as_object);
     let coefficients = coefficients
@@ -70,8 +71,8 @@ mod tests {
             (json!({ "intercept": 1, "coefficients": { "x": "big" } }), "/model/coefficients"),
             (json!({ "intercept": 1, "coefficients": { "z": 1 } }), "/csv"),
         ] {
-            let fault = run(&json!({ "csv": "x\n1\n", "model": model })).unwrap_err();
-            assert_eq!(fault.pointer.as_deref(), Some(pointer));
+            let error = run(&json!({ "csv": "x\n1\n", "model": model })).unwrap_err();
+            assert_eq!(fault::told(&error).1, Some(pointer));
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The input as JSON, whatever it was sent as. It does not know what the actions want of it.
 
+use akita_plugin::TaskError;
 use serde_json::{Value, json};
 
-use crate::fault::{self, Fault};
+use crate::fault;
 
 /// Reads JSON, or wraps CSV that was sent as it is into `{"csv": ...}`.
-pub fn parse(content_type: &str, body: Vec<u8>) -> Result<Value, Fault> {
+pub fn parse(content_type: &str, body: Vec<u8>) -> Result<Value, TaskError> {
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {
         "application/json" => {
@@ -28,7 +29,7 @@ pub fn parse(content_type: &str, body: Vec<u8>) -> Result<Value, Fault> {
 }
 
 /// The text under `key`, which has to be there.
-pub fn text<'a>(input: &'a Value, key: &str) -> Result<&'a str, Fault> {
+pub fn text<'a>(input: &'a Value, key: &str) -> Result<&'a str, TaskError> {
     let found = input.get(key).and_then(Value::as_str);
     found.ok_or_else(|| fault::input("missing", &format!("/{key}"), format!("`{key}` must be there and be text")))
 }
@@ -46,10 +47,10 @@ mod tests {
 
     #[test]
     fn faults_have_codes() {
-        assert_eq!(parse("application/json", b"x".to_vec()).unwrap_err().code, "not-json");
-        assert_eq!(parse("application/json", b"1".to_vec()).unwrap_err().code, "not-an-object");
-        assert_eq!(parse("text/csv", vec![0xff]).unwrap_err().code, "not-utf8");
-        assert_eq!(parse("image/png", Vec::new()).unwrap_err().code, "bad-content-type");
-        assert_eq!(text(&json!({}), "csv").unwrap_err().pointer.as_deref(), Some("/csv"));
+        assert_eq!(fault::told(&parse("application/json", b"x".to_vec()).unwrap_err()).0, Some("not-json"));
+        assert_eq!(fault::told(&parse("application/json", b"1".to_vec()).unwrap_err()).0, Some("not-an-object"));
+        assert_eq!(fault::told(&parse("text/csv", vec![0xff]).unwrap_err()).0, Some("not-utf8"));
+        assert_eq!(fault::told(&parse("image/png", Vec::new()).unwrap_err()).0, Some("bad-content-type"));
+        assert_eq!(fault::told(&text(&json!({}), "csv").unwrap_err()).1, Some("/csv"));
     }
 }

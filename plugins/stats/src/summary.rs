@@ -1,8 +1,8 @@
 //! What there is to say about each column by itself.
 
+use akita_plugin::TaskError;
 use serde_json::{Map, Value, json};
 
-use crate::fault::Fault;
 use crate::request;
 use crate::table::{Column, Table};
 
@@ -19,7 +19,7 @@ pub const SCHEMAS: (&str, &str) = (
 );
 
 /// Summarises `csv`.
-pub fn run(input: &Value) -> Result<Value, Fault> {
+pub fn run(input: &Value) -> Result<Value, TaskError> {
     let table = Table::parse(request::text(input, "csv")?)?;
     let mut columns = Map::new();
     let mut texts = Vec::new();

@@ -1,8 +1,9 @@
 //! CSV text as columns of numbers. It computes nothing from them.
 
+use akita_plugin::TaskError;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-use crate::fault::{self, Fault};
+use crate::fault;
 
 /// Wider tables are somebody's mistake, such as a file without line ends.
 const MAX_COLUMNS: usize = 1000;
@@ -36,7 +37,7 @@ pub struct Table {
 
 impl Table {
     /// Reads CSV with a header line, separated by commas, semicolons or tabs, whichever the header has most of.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
+    pub fn parse(text: &str) -> Result<Self, TaskError> {
         let text = text.trim_start_matches('\u{feff}');
         let mut records = Records::new(text);
         let header = records.next()?.unwrap_or_default();
@@ -61,7 +62,7 @@ impl Table {
     }
 
     /// The column of numbers with this name; `pointer` is where the name was given.
-    pub fn numbers(&self, name: &str, pointer: &str) -> Result<&Column, Fault> {
+    pub fn numbers(&self, name: &str, pointer: &str) -> Result<&Column, TaskError> {
         let found = self.columns.iter().find(|column| column.name == name);
         let column = found.ok_or_else(|| {
             let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
@@ -103,7 +104,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Vec<&str>>, Fault> {
+    fn next(&mut self) -> Result<Option<Vec<&str>>, TaskError> {
         let (mut written, mut ended) = (0, 0);
         loop {
             let (cells, ends) = (&mut self.cells[written..], &mut self.ends[ended..]);
@@ -129,7 +130,7 @@ impl<'a> Records<'a> {
     }
 }
 
-fn named(header: &[&str]) -> Result<Vec<Column>, Fault> {
+fn named(header: &[&str]) -> Result<Vec<Column>, TaskError> {
     if header.is_empty() {
         return Err(fault::input("empty", "/csv", "the CSV is empty"));
     }
@@ -151,7 +152,7 @@ fn is_missing(cell: &str) -> bool {
     MISSING.iter().any(|word| cell.eq_ignore_ascii_case(word))
 }
 
-fn unreadable(reason: &str) -> Fault {
+fn unreadable(reason: &str) -> TaskError {
     fault::input("bad-csv", "/csv", format!("the CSV cannot be read: {reason}"))
 }
 
@@ -179,11 +180,11 @@ mod tests {
     #[test]
     fn what_is_no_table_is_refused() {
         for (text, code) in [("", "empty"), ("a,b\n", "no-rows"), ("a,a\n1,2\n", "twice"), ("a,b\n1\n", "bad-csv")] {
-            assert_eq!(Table::parse(text).unwrap_err().code, code, "{text:?}");
+            assert_eq!(fault::told(&Table::parse(text).unwrap_err()).0, Some(code), "{text:?}");
         }
         let widest = ["x"; MAX_COLUMNS].iter().enumerate().map(|(index, x)| format!("{x}{index}")).collect::<Vec<_>>();
-        assert_eq!(Table::parse(&format!("{}\n", widest.join(","))).unwrap_err().code, "no-rows");
-        assert_eq!(Table::parse(&format!("{}\n1\n", ",".repeat(2000))).unwrap_err().code, "too-wide");
+        assert_eq!(fault::told(&Table::parse(&format!("{}\n", widest.join(","))).unwrap_err()).0, Some("no-rows"));
+        assert_eq!(fault::told(&Table::parse(&format!("{}\n1\n", ",".repeat(2000))).unwrap_err()).0, Some("too-wide"));
     }
 
     #[test]
@@ -196,7 +197,10 @@ mod tests {
     #[test]
     fn a_wrong_name_is_answered_with_the_right_ones() {
         let fault = Table::parse("a,b\n1,x\n").unwrap().numbers("c", "/target").unwrap_err();
-        assert!(fault.message.contains("a, b"));
-        assert_eq!(Table::parse("a,b\n1,x\n").unwrap().numbers("b", "/target").unwrap_err().code, "not-numeric");
+        assert!(fault.failure().unwrap().message.contains("a, b"));
+        assert_eq!(
+            fault::told(&Table::parse("a,b\n1,x\n").unwrap().numbers("b", "/target").unwrap_err()).0,
+            Some("not-numeric")
+        );
     }
 }

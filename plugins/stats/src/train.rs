@@ -1,8 +1,9 @@
 //! Linear regression: least squares of one column on others, optionally with a ridge penalty.
 
+use akita_plugin::TaskError;
 use serde_json::{Map, Value, json};
 
-use crate::fault::{self, Fault};
+use crate::fault;
 use crate::qr::{self, Dependent};
 use crate::request;
 use crate::summary::mean;
@@ -28,7 +29,7 @@ pub const SCHEMAS: (&str, &str) = (
 const MAX_FEATURES: usize = 64;
 
 /// Fits the model that the input asks for.
-pub fn run(input: &Value) -> Result<Value, Fault> {
+pub fn run(input: &Value) -> Result<Value, TaskError> {
     let table = Table::parse(request::text(input, "csv")?)?;
     let target = table.numbers(request::text(input, "target")?, "/target")?;
     let features = features_of(input, &table, target)?;
@@ -58,7 +59,7 @@ pub fn run(input: &Value) -> Result<Value, Fault> {
     }))
 }
 
-fn features_of<'a>(input: &Value, table: &'a Table, target: &Column) -> Result<Vec<&'a Column>, Fault> {
+fn features_of<'a>(input: &Value, table: &'a Table, target: &Column) -> Result<Vec<&'a Column>, TaskError> {
     let features: Vec<&Column> = match input.get("features") {
         None | Some(Value::Null) => {
             table.columns.iter().filter(|column| column.is_numeric() && column.name != target.name).collect()
@@ -91,7 +92,7 @@ fn features_of<'a>(input: &Value, table: &'a Table, target: &Column) -> Result<V
     }
 }
 
-fn ridge_of(input: &Value) -> Result<f64, Fault> {
+fn ridge_of(input: &Value) -> Result<f64, TaskError> {
     match input.get("ridge") {
         None | Some(Value::Null) => Ok(0.0),
         Some(value) => {
@@ -167,7 +168,7 @@ fn spread(column: &[f64], centre: f64) -> f64 {
     if spread <= centre.abs() * 1e-14 { 0.0 } else { spread }
 }
 
-fn singular(features: &[&Column], Dependent(columns): &Dependent) -> Fault {
+fn singular(features: &[&Column], Dependent(columns): &Dependent) -> TaskError {
     let names: Vec<String> = columns.iter().map(|index| format!("`{}`", features[*index].name)).collect();
     let message = format!(
         "{} does not vary or is a combination of the other features, so no single model fits best; leave it out or set `ridge`",
@@ -206,9 +207,10 @@ mod tests {
     #[test]
     fn a_combination_is_reported_by_name_and_a_ridge_decides() {
         let csv = "a,double,y\n1,2,1\n2,4,2\n3,6,3.5\n4,8,4\n";
-        let fault = run(&json!({ "csv": csv, "target": "y" })).unwrap_err();
-        assert_eq!(fault.code, "singular");
-        assert!(fault.message.contains("`a`") || fault.message.contains("`double`"));
+        let error = run(&json!({ "csv": csv, "target": "y" })).unwrap_err();
+        assert_eq!(fault::told(&error).0, Some("singular"));
+        let message = &error.failure().unwrap().message;
+        assert!(message.contains("`a`") || message.contains("`double`"));
         let output = run(&json!({ "csv": csv, "target": "y", "ridge": 0.1 })).unwrap();
         assert!(output["r2"].as_f64().unwrap() > 0.95, "{output}");
     }
@@ -235,8 +237,8 @@ mod tests {
             (json!({ "csv": "a,b\n1,2\n", "target": "b" }), "too-few-rows", None),
             (json!({ "csv": "a,b\n1,2\n1,3\n", "target": "b" }), "singular", None),
         ] {
-            let fault = run(&input).unwrap_err();
-            assert_eq!((fault.code, fault.pointer.as_deref()), (code, pointer), "{input}");
+            let error = run(&input).unwrap_err();
+            assert_eq!(fault::told(&error), (Some(code), pointer), "{input}");
         }
     }
 }
