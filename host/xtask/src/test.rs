@@ -84,7 +84,10 @@ fn format_check(paths: &Paths) -> Result<()> {
 
 fn lint(paths: &Paths, guests: bool) -> Result<()> {
     let mut clippy = cargo_in(paths, guests);
-    clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--locked"]);
+    // Of the SDK's features the plugins use some only.
+    clippy.args(guests.then_some("--all-features"));
+    clippy.args(["--", "-D", "warnings"]);
     let place = if guests { "plugins/" } else { "the host" };
     Step::new(format!("lint {place}"), "mend what is named above").quiet(clippy)
 }
@@ -100,8 +103,8 @@ fn documentation(paths: &Paths) -> Result<()> {
 /// Natively: what a plugin computes does not depend on where it is compiled for.
 fn plugin_tests(paths: &Paths) -> Result<()> {
     let mut test = cargo_in(paths, true);
-    test.args(["test", "--workspace", "--locked"]);
-    Step::new("test the plugins", "run `cargo test` in plugins/").shown(test)
+    test.args(["test", "--workspace", "--all-features", "--locked"]);
+    Step::new("test the plugins", "run `cargo test --all-features` in plugins/").shown(test)
 }
 
 fn host_tests(paths: &Paths) -> Result<()> {
