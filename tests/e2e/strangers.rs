@@ -127,6 +127,7 @@ fn closed_node() -> (TestNode, Stranger) {
 
 fn job(task: TaskId) -> Job {
     Job {
+        extras: Default::default(),
         task,
         fence: 1,
         attempt: 1,
@@ -134,6 +135,7 @@ fn job(task: TaskId) -> Job {
         timeout_ms: 0,
         content_type: String::new(),
         input: b"{}".to_vec(),
+        extras: Default::default(),
     }
 }
 
@@ -148,6 +150,7 @@ fn sent(task: TaskId, origin: NodeId) -> Sent {
         timeout_ms: None,
         content_type: String::new(),
         input: b"{}".to_vec(),
+        extras: Default::default(),
     }
 }
 

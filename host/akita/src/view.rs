@@ -41,6 +41,18 @@ pub struct TaskView {
     pub finished_at: Option<String>,
     /// Why it waits, or why the last attempt gave nothing.
     pub reason: Option<String>,
+    /// The task that submitted it, where one did.
+    #[serde(default)]
+    pub parent_id: Option<String>,
+    /// Whether the same input gives the same output on any node.
+    #[serde(default)]
+    pub deterministic: bool,
+    /// The node that took it from its submitter.
+    #[serde(default)]
+    pub origin_id: String,
+    /// Fingerprint of the API key that it was submitted with, such as `key:1a2b3c4d5e6f7081`.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// Why a task failed.
@@ -305,6 +317,8 @@ pub struct NewTask {
     pub content_type: String,
     /// The input.
     pub input: Vec<u8>,
+    /// To be run so that the same input gives the same output on any node.
+    pub deterministic: bool,
 }
 
 /// Why the node did not do what it was asked to.

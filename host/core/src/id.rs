@@ -68,6 +68,57 @@ id!(
     "a task id, such as 01890a5d-ac96-774b-bcce-b302099a8057"
 );
 
+/// Which API key a task was submitted with: a short hash of the key, so that operators can name keys without showing
+/// them. Written as `key:` and 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyPrint(pub [u8; 8]);
+
+impl KeyPrint {
+    /// What stands before the digits.
+    pub const PREFIX: &str = "key:";
+
+    /// The fingerprint of a key.
+    pub fn of(key: &str) -> KeyPrint {
+        let hash = blake3::derive_key("akita api key fingerprint v1", key.as_bytes());
+        KeyPrint(std::array::from_fn(|at| hash[at]))
+    }
+}
+
+impl fmt::Display for KeyPrint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(KeyPrint::PREFIX)?;
+        hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for KeyPrint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for KeyPrint {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let digits = text.strip_prefix(KeyPrint::PREFIX).filter(|digits| digits.len() == 16);
+        let bad = || BadId(text.chars().take(80).collect(), "a key's fingerprint, such as key:1a2b3c4d5e6f7081");
+        digits.and_then(parse).map(KeyPrint).ok_or_else(bad)
+    }
+}
+
+impl Serialize for KeyPrint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyPrint {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde_bytes::ByteArray::<8>::deserialize(deserializer).map(|bytes| Self(bytes.into_array()))
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(&self.0, f)
@@ -108,8 +159,8 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-fn parse(text: &str) -> Option<[u8; 16]> {
-    let mut out = [0; 16];
+fn parse<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut out = [0; N];
     let mut digits = text.bytes().filter(|byte| *byte != b'-');
     for byte in &mut out {
         let high = char::from(digits.next()?).to_digit(16)?;
@@ -136,6 +187,17 @@ mod tests {
     fn text_that_is_no_id_is_refused() {
         for text in ["", "x", "30313233", "zz313233-3435-3637-3839-616263646566", "é0313233343536373839616263646566"] {
             assert!(text.parse::<TaskId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_known_by_its_fingerprint_and_not_shown() {
+        let print = KeyPrint::of("a key");
+        assert_eq!(print.to_string().parse::<KeyPrint>().unwrap(), print);
+        assert_eq!(print.to_string().len(), 20);
+        assert_ne!(print, KeyPrint::of("another key"));
+        for text in ["", "key:", "key:1a2b", "1a2b3c4d5e6f7081", "key:1a2b3c4d5e6f70812", "key:1a2b3c4d5e6f708x"] {
+            assert!(text.parse::<KeyPrint>().is_err(), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     id::ClusterId,
     state::{Archive, Effects, State},
-    task::{Content, Failure, Outcome},
+    task::{Content, Extras, Failure, Outcome},
 };
 
 const ME: NodeId = NodeId([1; 16]);
@@ -59,7 +59,14 @@ impl World {
     fn submit(&mut self, leader: &mut Leader, n: u8) {
         let id = TaskId([n; 16]);
         let input = Content { content_type: "a/b".into(), body: vec![] };
-        let spec = TaskSpec { action: "p/a".into(), required: vec![], priority: n % 3, timeout_ms: None, input };
+        let spec = TaskSpec {
+            action: "p/a".into(),
+            required: vec![],
+            priority: n % 3,
+            timeout_ms: None,
+            input,
+            extras: Extras::default(),
+        };
         leader.offer(id, &spec, self.now);
         let mut commands = vec![Command::Submit { id, origin: ME, attempts: 0, max_attempts: 3, spec }];
         commands.extend(leader.place(self.now, 10));
@@ -154,6 +161,7 @@ fn a_task_that_is_being_placed_while_the_log_is_sealed_still_waits_to_be_handed_
             priority: 1,
             timeout_ms: None,
             input: Content { content_type: "a/b".into(), body: vec![] },
+            extras: Extras::default(),
         };
         let id = TaskId([7; 16]);
         leader.offer(id, &spec, world.now);
@@ -201,7 +209,14 @@ fn what_is_late_all_at_once_comes_back_in_parts() {
         let mut id = [0; 16];
         id[..2].copy_from_slice(&n.to_be_bytes());
         let input = Content { content_type: "a/b".into(), body: vec![] };
-        let spec = TaskSpec { action: "p/a".into(), required: vec![], priority: 1, timeout_ms: None, input };
+        let spec = TaskSpec {
+            action: "p/a".into(),
+            required: vec![],
+            priority: 1,
+            timeout_ms: None,
+            input,
+            extras: Extras::default(),
+        };
         let submit = Command::Submit { id: TaskId(id), origin: ME, attempts: 0, max_attempts: 3, spec };
         world.commit(&mut leader, vec![submit]);
     }
@@ -218,7 +233,14 @@ fn what_is_late_all_at_once_comes_back_in_parts() {
 fn an_assignment_to_a_worker_that_went_meanwhile_comes_back_without_a_strike() {
     let (mut world, mut leader) = start();
     let input = Content { content_type: "a/b".into(), body: vec![] };
-    let spec = TaskSpec { action: "p/a".into(), required: vec![], priority: 1, timeout_ms: None, input };
+    let spec = TaskSpec {
+        action: "p/a".into(),
+        required: vec![],
+        priority: 1,
+        timeout_ms: None,
+        input,
+        extras: Extras::default(),
+    };
     let id = TaskId([7; 16]);
     leader.offer(id, &spec, world.now);
     let mut commands = vec![Command::Submit { id, origin: ME, attempts: 0, max_attempts: 3, spec }];

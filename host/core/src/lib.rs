@@ -16,6 +16,6 @@ pub mod wire;
 
 pub use command::{Command, Entry, Reply};
 pub use event::{EventType, LedgerRow};
-pub use id::{ClusterId, Millis, NodeId, TaskId};
+pub use id::{ClusterId, KeyPrint, Millis, NodeId, TaskId};
 pub use state::{Archive, Change, Effects, State};
-pub use task::{Content, Failure, Outcome, Status, Task, TaskSpec};
+pub use task::{Content, Extras, Failure, Outcome, Parent, Status, Task, TaskSpec};

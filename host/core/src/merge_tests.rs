@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     id::ClusterId,
     state::{Archive, Effects, State},
-    task::{Content, Failure, Outcome},
+    task::{Content, Extras, Failure, Outcome},
 };
 
 const WORKERS: [NodeId; 3] = [NodeId([11; 16]), NodeId([12; 16]), NodeId([13; 16])];
@@ -65,7 +65,14 @@ fn offer() -> Offer {
 
 fn spec(id: TaskId) -> TaskSpec {
     let input = Content { content_type: "a/b".into(), body: vec![id.0[0]] };
-    TaskSpec { action: "p/a".into(), required: vec![], priority: id.0[0] % 3, timeout_ms: None, input }
+    TaskSpec {
+        action: "p/a".into(),
+        required: vec![],
+        priority: id.0[0] % 3,
+        timeout_ms: None,
+        input,
+        extras: Extras::default(),
+    }
 }
 
 fn submit(id: TaskId, attempts: u32) -> Command {

@@ -207,11 +207,17 @@ impl State {
             reason: None,
             input_type: spec.input.content_type,
             input_len: spec.input.body.len() as u64,
+            extras: spec.extras,
         };
         let mut details: Details =
             vec![("action".into(), task.action.clone()), ("priority".into(), task.priority.to_string())];
         if !task.required.is_empty() {
             details.push(("requires".into(), task.required.join(",")));
+        }
+        details.extend(task.extras.key.map(|key| ("key".into(), key.to_string())));
+        details.extend(task.extras.parent.map(|parent| ("parent".into(), parent.task.to_string())));
+        if task.extras.deterministic {
+            details.push(("deterministic".into(), "true".into()));
         }
         self.row(at, EventType::TaskSubmitted, origin, Some(id), details, out);
         self.tasks.insert(id, task.clone());

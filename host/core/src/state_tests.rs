@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::task::Extras;
 
 #[derive(Default)]
 struct Ended(BTreeMap<TaskId, Status>);
@@ -48,7 +49,14 @@ impl Log {
 
     fn submit(&mut self, id: TaskId) -> Reply {
         let input = Content { content_type: "application/json".into(), body: b"{}".to_vec() };
-        let spec = TaskSpec { action: "basics/echo".into(), required: vec![], priority: 10, timeout_ms: None, input };
+        let spec = TaskSpec {
+            action: "basics/echo".into(),
+            required: vec![],
+            priority: 10,
+            timeout_ms: None,
+            input,
+            extras: Extras::default(),
+        };
         self.apply(Command::Submit { id, origin: ME, attempts: 0, max_attempts: 3, spec })
     }
 
@@ -178,7 +186,14 @@ fn a_sealed_cluster_takes_and_assigns_nothing_but_lets_work_end() {
 fn numbers_and_words_from_other_nodes_are_bounded() {
     let mut log = Log::new();
     let input = Content { content_type: "application/json".into(), body: vec![] };
-    let spec = TaskSpec { action: "a/b".into(), required: vec![], priority: 255, timeout_ms: Some(u32::MAX), input };
+    let spec = TaskSpec {
+        action: "a/b".into(),
+        required: vec![],
+        priority: 255,
+        timeout_ms: Some(u32::MAX),
+        input,
+        extras: Extras::default(),
+    };
     log.apply(Command::Submit { id: TASK, origin: ME, attempts: u32::MAX, max_attempts: u32::MAX, spec });
     let fence = log.assign(OTHER);
     let long = || "x".repeat(1 << 20);
@@ -198,6 +213,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         priority: 1,
         timeout_ms: None,
         input: Content { content_type: "a/b".into(), body: vec![1] },
+        extras: Extras::default(),
     };
     let outcome = prop_oneof![Just(done()), Just(failed(None)), Just(failed(Some(5)))];
     let cause =

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Millis, NodeId, TaskId};
+use crate::id::{KeyPrint, Millis, NodeId, TaskId};
 
 /// Longest name of an action, `plugin/action`: it travels in every assignment.
 pub const MAX_ACTION_LEN: usize = 128;
@@ -16,6 +16,8 @@ pub const MAX_CONTENT_TYPE_LEN: usize = 128;
 pub const MAX_REASON_LEN: usize = 500;
 /// Longest code kept with a failure: a word for programs.
 pub const MAX_CODE_LEN: usize = 64;
+/// Generations of child tasks at most, whatever a node grants: each keeps the runs of all before it waiting.
+pub const MAX_DEPTH: u8 = 8;
 /// The priority of a task that names none; a lower number is more urgent.
 pub const DEFAULT_PRIORITY: u8 = 10;
 
@@ -88,6 +90,40 @@ pub struct Content {
     pub body: Vec<u8>,
 }
 
+/// The task that submitted a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// That task.
+    pub task: TaskId,
+    /// Generations above: 1 where the parent is nobody's child.
+    pub depth: u8,
+}
+
+/// What few tasks have; it costs an ordinary task no byte on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Extras {
+    /// To be run so that the same input gives the same output, bit for bit, on any node.
+    pub deterministic: bool,
+    /// The API key that it was submitted with, where there was one; a child's is its parent's.
+    #[serde(default)]
+    pub key: Option<KeyPrint>,
+    /// The task that submitted it.
+    #[serde(default)]
+    pub parent: Option<Parent>,
+}
+
+impl Extras {
+    /// Whether the task is an ordinary one.
+    pub fn is_none(&self) -> bool {
+        *self == Extras::default()
+    }
+
+    /// Generations above the task: 0 where it is nobody's child.
+    pub fn depth(&self) -> u8 {
+        self.parent.map_or(0, |parent| parent.depth)
+    }
+}
+
 /// What a submitter asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
@@ -101,6 +137,9 @@ pub struct TaskSpec {
     pub timeout_ms: Option<u32>,
     /// The action's input.
     pub input: Content,
+    /// What few tasks have.
+    #[serde(default, skip_serializing_if = "Extras::is_none")]
+    pub extras: Extras,
 }
 
 /// Why a spec was refused.
@@ -121,6 +160,9 @@ pub enum SpecError {
     /// A time limit of nothing.
     #[error("the time limit of a task must be over 0")]
     NoTime,
+    /// A child of too many generations.
+    #[error("a task may have at most {MAX_DEPTH} generations above it, and a child at least one; not {0}")]
+    BadDepth(u8),
 }
 
 impl TaskSpec {
@@ -145,6 +187,9 @@ impl TaskSpec {
         }
         if self.timeout_ms == Some(0) {
             return Err(SpecError::NoTime);
+        }
+        if let Some(parent) = self.extras.parent.filter(|parent| !(1..=MAX_DEPTH).contains(&parent.depth)) {
+            return Err(SpecError::BadDepth(parent.depth));
         }
         self.required.sort();
         self.required.dedup();
@@ -217,6 +262,8 @@ pub struct Task {
     pub input_type: String,
     /// Size of the input in bytes.
     pub input_len: u64,
+    /// What few tasks have.
+    pub extras: Extras,
 }
 
 /// What a task ended with, or why an attempt gave nothing.
@@ -261,6 +308,7 @@ mod tests {
             priority: 10,
             timeout_ms: None,
             input: Content { content_type: "application/json".into(), body: b"{}".to_vec() },
+            extras: Extras::default(),
         }
     }
 
@@ -278,6 +326,11 @@ mod tests {
         let mut bad = spec("echo");
         bad.timeout_ms = Some(0);
         assert_eq!(bad.normalise(), Err(SpecError::NoTime));
+        for (depth, good) in [(0, false), (1, true), (MAX_DEPTH, true), (MAX_DEPTH + 1, false)] {
+            let mut child = spec("echo");
+            child.extras.parent = Some(Parent { task: TaskId([1; 16]), depth });
+            assert_eq!(child.normalise().is_ok(), good, "{depth}");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    id::{ClusterId, Millis, NodeId, TaskId},
-    task::{Content, Failure, Outcome, TaskSpec},
+    id::{ClusterId, KeyPrint, Millis, NodeId, TaskId},
+    task::{Content, DEFAULT_PRIORITY, Extras, Failure, Outcome, Task, TaskSpec},
 };
 
 /// Version of every message; another one is refused, never guessed at.
@@ -272,6 +272,44 @@ impl Catalog {
     }
 }
 
+/// What few jobs say. What is as usual costs no byte: the node that assigns is who submitted, without a key, at the
+/// usual priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JobExtras {
+    /// See [`Extras::deterministic`].
+    pub deterministic: bool,
+    /// The node that took the task from its submitter, unless it is the one that assigns.
+    #[serde(default)]
+    pub origin: Option<NodeId>,
+    /// See [`Extras::key`].
+    #[serde(default)]
+    pub key: Option<KeyPrint>,
+    /// Generations above.
+    #[serde(default)]
+    pub depth: u8,
+    /// Unless it is the usual one.
+    #[serde(default)]
+    pub priority: Option<u8>,
+}
+
+impl JobExtras {
+    /// What the node `assigner` says of a task.
+    pub fn of(task: &Task, assigner: NodeId) -> JobExtras {
+        JobExtras {
+            deterministic: task.extras.deterministic,
+            origin: Some(task.origin).filter(|origin| *origin != assigner),
+            key: task.extras.key,
+            depth: task.extras.depth(),
+            priority: Some(task.priority).filter(|priority| *priority != DEFAULT_PRIORITY),
+        }
+    }
+
+    /// Whether everything is as usual.
+    pub fn is_none(&self) -> bool {
+        *self == JobExtras::default()
+    }
+}
+
 /// One task for a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -290,6 +328,9 @@ pub struct Job {
     /// The input.
     #[serde(with = "serde_bytes")]
     pub input: Vec<u8>,
+    /// What few jobs say.
+    #[serde(default, skip_serializing_if = "JobExtras::is_none")]
+    pub extras: JobExtras,
 }
 
 /// From the leader to a worker: run these.
@@ -380,6 +421,9 @@ pub struct Sent {
     /// The input.
     #[serde(with = "serde_bytes")]
     pub input: Vec<u8>,
+    /// What few tasks have.
+    #[serde(default, skip_serializing_if = "Extras::is_none")]
+    pub extras: Extras,
 }
 
 /// Accept these, all or none.
@@ -556,6 +600,7 @@ impl Sent {
             timeout_ms: spec.timeout_ms,
             content_type: pack_type(&spec.input.content_type),
             input: spec.input.body,
+            extras: spec.extras,
         }
     }
 
@@ -567,6 +612,7 @@ impl Sent {
             priority: self.priority,
             timeout_ms: self.timeout_ms,
             input: Content { content_type: unpack_type(self.content_type), body: self.input },
+            extras: self.extras,
         }
     }
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::task::Parent;
 
 const TASK: TaskId = TaskId([7; 16]);
 const NODE: NodeId = NodeId([9; 16]);
@@ -31,7 +32,19 @@ fn job(bytes: usize) -> Job {
         timeout_ms: 60_000,
         content_type: String::new(),
         input: vec![1; bytes],
+        extras: JobExtras::default(),
     }
+}
+
+/// All that a job can say.
+fn family_job(bytes: usize) -> Job {
+    let key = Some(KeyPrint([5; 8]));
+    let extras = JobExtras { deterministic: true, origin: Some(NODE), key, depth: 1, priority: Some(3) };
+    Job { extras, ..job(bytes) }
+}
+
+fn family() -> Extras {
+    Extras { deterministic: true, key: Some(KeyPrint([5; 8])), parent: Some(Parent { task: TASK, depth: 1 }) }
 }
 
 /// Each message as docs/protocol.md names it.
@@ -59,7 +72,9 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         priority: 10,
         timeout_ms: None,
         input: Content { content_type: "application/json".into(), body: vec![1; 100] },
+        extras: Extras::default(),
     };
+    let child = TaskSpec { extras: family(), ..spec.clone() };
     vec![
         ("Hello", hello().encode()),
         ("Welcome, open", Welcome { hello: hello(), proof: None }.encode()),
@@ -70,12 +85,17 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("Reported", Reported { standing: standing(), view: 3 }.encode()),
         ("GetCatalog", GetCatalog {}.encode()),
         ("Assign, one task of 100 B", Assign { jobs: vec![job(100)] }.encode()),
+        ("Assign, a child of somebody with a key", Assign { jobs: vec![family_job(100)] }.encode()),
         ("Assigned", Assigned { refused: vec![] }.encode()),
         ("Outcomes, one of 100 B", Outcomes { ran: vec![ran] }.encode()),
         ("Taken", Taken {}.encode()),
         ("Progress", Progress { task: TASK, fence: 100_000, done: 1, total: Some(9), note: "decode".into() }.encode()),
         ("Noted", Noted {}.encode()),
         ("Submit, one task of 100 B", Submit { tasks: vec![Sent::new(TASK, NODE, 0, spec)], imported: false }.encode()),
+        (
+            "Submit, a child of somebody with a key",
+            Submit { tasks: vec![Sent::new(TASK, NODE, 0, child)], imported: false }.encode(),
+        ),
         ("Submitted", Submitted { statuses: vec![2] }.encode()),
         ("Ask for a task", Ask::Task { task: TASK, here: false, wait_ms: 0 }.encode()),
     ]
@@ -103,6 +123,36 @@ fn a_request_survives_the_wire() {
     let ask = Ask::Task { task: TASK, here: true, wait_ms: 7 };
     assert_eq!(Request::decode(&ask.encode()), Ok(Request::Ask(ask)));
     assert_eq!(unpack_type(pack_type("application/json")), "application/json");
+}
+
+/// As a node without these fields wrote them: the last element of each array is not there.
+#[test]
+fn jobs_and_tasks_of_an_older_node_are_understood_and_cost_the_same() {
+    type OldJob = (TaskId, u64, u32, String, u32, String, serde_bytes::ByteBuf);
+    let old: OldJob = (TASK, 100_000, 1, "basics/echo".into(), 60_000, String::new(), vec![1; 5].into());
+    let old = rmp_serde::to_vec(&(vec![old],)).unwrap();
+    assert_eq!(old, Assign { jobs: vec![job(5)] }.encode()[2..]);
+    let new = Assign { jobs: vec![family_job(5), job(5), family_job(0)] };
+    assert_eq!(Assign::decode(&new.encode()), Ok(new));
+    let spec = TaskSpec {
+        action: "a/b".into(),
+        required: vec![],
+        priority: 10,
+        timeout_ms: None,
+        input: Content { content_type: "application/json".into(), body: vec![] },
+        extras: Extras::default(),
+    };
+    type OldSent = (TaskId, NodeId, u32, String, Vec<String>, u8, Option<u32>, String, serde_bytes::ByteBuf);
+    let old: OldSent = (TASK, NODE, 0, "a/b".into(), vec![], 10, None, String::new(), serde_bytes::ByteBuf::new());
+    let old = rmp_serde::to_vec(&(vec![old], true)).unwrap();
+    let ordinary = Sent::new(TASK, NODE, 0, spec.clone());
+    assert_eq!(old, Submit { tasks: vec![ordinary.clone()], imported: true }.encode()[2..]);
+    let child = Sent::new(TASK, NODE, 0, TaskSpec { extras: family(), ..spec.clone() });
+    let new = Submit { tasks: vec![child.clone(), ordinary], imported: true };
+    assert_eq!(Submit::decode(&new.encode()), Ok(new));
+    assert_eq!(child.spec().extras, family());
+    let again: TaskSpec = rmp_serde::from_slice(&rmp_serde::to_vec(&spec).unwrap()).unwrap();
+    assert_eq!(again, spec);
 }
 
 #[test]
@@ -149,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_and_truncated_messages_are_never_fatal(which in 0usize..17, at in any::<prop::sample::Index>(), value in any::<u8>(), keep in any::<prop::sample::Index>()) {
+    fn changed_and_truncated_messages_are_never_fatal(which in 0usize..19, at in any::<prop::sample::Index>(), value in any::<u8>(), keep in any::<prop::sample::Index>()) {
         let mut bytes = samples().swap_remove(which).1;
         let position = at.index(bytes.len());
         bytes[position] = value;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use akita_core::{EventType, Status, TaskId};
+use akita_core::{EventType, KeyPrint, Status, TaskId};
 use tracing::Level;
 
 use crate::telemetry::LogLine;
@@ -30,8 +30,12 @@ pub struct LedgerFilter {
 /// A node, as the API sees it. Clones are handles to the same node. A future may be dropped at any point when its
 /// client goes away; what was committed by then stays committed.
 pub trait Backend: Clone + Send + Sync + 'static {
-    /// Takes all of these tasks or none; the answers are in their order.
-    fn submit(&self, tasks: Vec<NewTask>) -> impl Future<Output = Result<Vec<SubmittedView>, NodeError>> + Send;
+    /// Takes all of these tasks or none; the answers are in their order. `key`: which API key they came with.
+    fn submit(
+        &self,
+        tasks: Vec<NewTask>,
+        key: Option<KeyPrint>,
+    ) -> impl Future<Output = Result<Vec<SubmittedView>, NodeError>> + Send;
 
     /// The task of that id, wherever in the cluster it is; `None` when nobody knows it. Unless it has ended, the
     /// answer is held back until it has or `wait` is over.

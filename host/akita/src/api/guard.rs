@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use akita_core::KeyPrint;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -31,9 +32,13 @@ const HEALTH: &str = "/health";
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
+/// Which key a request came with; the guard adds it.
+#[derive(Debug, Clone, Copy)]
+pub struct GivenKey(pub KeyPrint);
+
 /// What the guard holds.
 pub struct Guard {
-    keys: Vec<[u8; 32]>,
+    keys: Vec<([u8; 32], KeyPrint)>,
     header: HeaderName,
     started: u32,
     count: AtomicU64,
@@ -51,7 +56,8 @@ impl Guard {
     /// A guard with the keys of `config`.
     pub fn new(config: &ApiConfig) -> Self {
         // Hashed, so that all comparisons are of one length and no length is given away.
-        let keys = config.keys.iter().map(|key| *blake3::hash(key.expose().as_bytes()).as_bytes()).collect();
+        let hashed = |key: &str| (*blake3::hash(key.as_bytes()).as_bytes(), KeyPrint::of(key));
+        let keys = config.keys.iter().map(|key| hashed(key.expose())).collect();
         // Only to tell the ids of two runs apart: any number will do.
         let started = getrandom::u32().unwrap_or_default();
         let header = config.key_header.clone();
@@ -62,19 +68,23 @@ impl Guard {
         format!("{:08x}-{}", self.started, self.count.fetch_add(1, Relaxed) + 1)
     }
 
-    fn check(&self, request: &Request) -> Result<(), Problem> {
+    /// The fingerprint of the key that the request has, where keys are asked for.
+    fn check(&self, request: &Request) -> Result<Option<KeyPrint>, Problem> {
         if request.uri().path() == HEALTH {
-            return Ok(());
+            return Ok(None);
         }
         if self.keys.is_empty() {
-            return local_only(request);
+            return local_only(request).map(|()| None);
         }
         let Some(given) = request.headers().get(&self.header) else {
             return Err(self.refuse(request, "this node asks for a key"));
         };
         let hash = blake3::hash(given.as_bytes());
-        let known = self.keys.iter().fold(Choice::from(0), |any, key| any | key.ct_eq(hash.as_bytes()));
-        if bool::from(known) { Ok(()) } else { Err(self.refuse(request, "this node does not know the given key")) }
+        // All are compared, so that the time tells nothing; which one it was may be known afterwards.
+        let matches = self.keys.iter().map(|(key, print)| (key.ct_eq(hash.as_bytes()), *print));
+        let matches: Vec<(Choice, KeyPrint)> = matches.collect();
+        let known = matches.into_iter().find(|(same, _)| bool::from(*same));
+        known.map(|(_, print)| Some(print)).ok_or_else(|| self.refuse(request, "this node does not know the given key"))
     }
 
     fn refuse(&self, request: &Request, detail: &str) -> Problem {
@@ -102,11 +112,14 @@ impl Guard {
 }
 
 /// The outermost layer.
-pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let id = guard.request_id();
     let mut response = match guard.check(&request) {
         Err(problem) => problem.into_response(),
-        Ok(()) => run(request, next, &id).await,
+        Ok(key) => {
+            request.extensions_mut().extend(key.map(GivenKey));
+            run(request, next, &id).await
+        }
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if problem.kind == Kind::Internal {

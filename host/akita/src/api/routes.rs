@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use super::body::Held;
+use super::guard::GivenKey;
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::task_json::{Submission, parse};
@@ -97,6 +98,7 @@ async fn submit<B: Backend>(State(app): State<App<B>>, request: Request) -> Resu
     if !app.backend.healthy() {
         return Err(NodeError::Stopping.into());
     }
+    let key = request.extensions().get::<GivenKey>().map(|given| given.0);
     let Held { bytes, right } = app.intake.json(request).await?;
     let limits = app.limits;
     let parsed = if bytes.len() <= PARSE_INLINE_BYTES {
@@ -107,7 +109,7 @@ async fn submit<B: Backend>(State(app): State<App<B>>, request: Request) -> Resu
     };
     let Submission { tasks, batch } = parsed?;
     let count = tasks.len();
-    let mut views = app.backend.submit(tasks).await?;
+    let mut views = app.backend.submit(tasks, key).await?;
     drop(right);
     match views.pop() {
         Some(view) if !batch && views.is_empty() => Ok((StatusCode::ACCEPTED, Json(view)).into_response()),

@@ -10,7 +10,7 @@ mod tests;
 use std::time::Duration;
 
 use akita_core::task::DEFAULT_PRIORITY;
-use akita_core::{Content, TaskSpec};
+use akita_core::{Content, Extras, TaskSpec};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -81,6 +81,7 @@ struct Reserved<'a> {
     input: Option<&'a RawValue>,
     base64: Option<&'a RawValue>,
     content_type: Option<&'a RawValue>,
+    deterministic: Option<&'a RawValue>,
 }
 
 impl<'a> Reserved<'a> {
@@ -94,6 +95,7 @@ impl<'a> Reserved<'a> {
             "input" => &mut self.input,
             "input_base64" => &mut self.base64,
             "content_type" => &mut self.content_type,
+            "deterministic" => &mut self.deterministic,
             _ => return None,
         })
     }
@@ -164,8 +166,13 @@ impl<'a> Reader<'a> {
         }
         let priority = outer.or(priority).unwrap_or(DEFAULT_PRIORITY);
         let timeout_ms = reserved.timeout.map(|raw| self.timeout(raw, place.key("timeout_s"))).transpose()?;
+        let deterministic = match reserved.deterministic {
+            Some(raw) => value(raw, place.key("deterministic"), "true or false")?,
+            None => false,
+        };
+        let extras = Extras { deterministic, ..Extras::default() };
         let input = self.input(&reserved, rest, &place)?;
-        checked(TaskSpec { action, required, priority, timeout_ms, input }, &place)
+        checked(TaskSpec { action, required, priority, timeout_ms, input, extras }, &place)
     }
 
     fn priority(&self, raw: &RawValue, place: Place) -> Result<u8, SubmitError> {
@@ -284,16 +291,19 @@ fn gathered(members: &[(String, &RawValue)]) -> Vec<u8> {
 
 /// The rules of the core, with the place of what breaks them.
 fn checked(spec: TaskSpec, place: &Place) -> Result<NewTask, SubmitError> {
-    use akita_core::task::SpecError::{BadAction, BadCapability, BadContentType, NoTime, TooManyRequired};
+    use akita_core::task::SpecError::{BadAction, BadCapability, BadContentType, BadDepth, NoTime, TooManyRequired};
     let spec = spec.normalise().map_err(|source| {
         let key = match source {
             BadAction(_) => "action",
             BadCapability(_) | TooManyRequired(_) => "required_capabilities",
             BadContentType(_) => "content_type",
             NoTime => "timeout_s",
+            // Nobody but a running task submits children.
+            BadDepth(_) => "parent",
         };
         SubmitError::Spec { place: place.key(key), source }
     })?;
-    let TaskSpec { action, required, priority, timeout_ms, input: Content { content_type, body: input } } = spec;
-    Ok(NewTask { action, required, priority, timeout_ms, content_type, input })
+    let TaskSpec { action, required, priority, timeout_ms, input: Content { content_type, body: input }, extras } =
+        spec;
+    Ok(NewTask { action, required, priority, timeout_ms, content_type, input, deterministic: extras.deterministic })
 }

@@ -121,6 +121,7 @@ impl Cluster {
             priority: task.priority,
             timeout_ms: task.timeout_ms,
             input,
+            extras: task.extras,
         };
         Ok(Some(Sent::new(id, task.origin, task.attempts, spec)))
     }

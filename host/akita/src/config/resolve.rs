@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use akita_core::KeyPrint;
+
 use super::error::ConfigError;
 use super::source::{FILE_NAME, Origin, Sources, Variables, read_toml};
 use super::table::{Kind, SETTINGS, Spec};
@@ -26,7 +28,7 @@ pub struct Resolved {
 pub struct Entry {
     /// Which one.
     pub spec: &'static Spec,
-    /// The value as text, `(set)` for a secret; none: not set.
+    /// The value as text; of an API key its fingerprint, of another secret `(set)`; none: not set.
     pub shown: Option<String>,
     /// Where it was set.
     pub origin: Origin,
@@ -134,6 +136,7 @@ impl Values<'_> {
             let text = self.text(spec.name);
             let origin = text.as_ref().map_or(Origin::Default, |(_, origin)| origin.clone());
             let shown = match spec.name {
+                "VALID_API_KEYS" => prints(&settings.valid_api_keys),
                 _ if spec.is_secret() => text.map(|_| HIDDEN.to_owned()),
                 "DEFAULT_NODE_NAME" => Some(settings.node_name.clone()),
                 "DATA_DIR" => path(&settings.data_dir),
@@ -148,4 +151,10 @@ impl Values<'_> {
         };
         SETTINGS.iter().map(entry).collect()
     }
+}
+
+/// What stands for the keys: grants and tasks name them so.
+fn prints(keys: &[Secret]) -> Option<String> {
+    let prints: Vec<_> = keys.iter().map(|key| KeyPrint::of(key.expose()).to_string()).collect();
+    (!prints.is_empty()).then(|| prints.join(", "))
 }

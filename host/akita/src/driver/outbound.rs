@@ -10,7 +10,7 @@ use std::{
 
 use akita_core::{
     Content, Failure, NodeId, Outcome, Task, TaskId,
-    wire::{Job, Ran},
+    wire::{Job, JobExtras, Ran},
 };
 
 use super::Driver;
@@ -77,8 +77,9 @@ pub(super) struct Outbound {
     pub(super) inputs: Inputs,
 }
 
-fn job(task: &Task, input: Content) -> Job {
+fn job(me: NodeId, task: &Task, input: Content) -> Job {
     Job {
+        extras: JobExtras::of(task, me),
         task: task.id,
         fence: task.assignment.map_or(0, |held| held.fence),
         attempt: task.attempts,
@@ -99,7 +100,7 @@ impl Outbound {
             let input = self.inputs.take(task.id);
             match input {
                 Some(input) if held.worker == self.me => {
-                    if self.executor.take(self.me, job(&task, input)) {
+                    if self.executor.take(self.me, job(self.me, &task, input)) {
                         taken.push((task.id, held.fence));
                     } else {
                         others.entry(held.worker).or_default().push((task, None));
@@ -164,7 +165,7 @@ impl Errand {
                 None => self.store.input(task.id).await.ok().flatten(),
             };
             match input {
-                Some(input) => jobs.push(job(&task, input)),
+                Some(input) => jobs.push(job(self.me, &task, input)),
                 None => unread.push((task.id, task.assignment.map_or(0, |held| held.fence))),
             }
         }

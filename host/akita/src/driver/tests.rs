@@ -104,7 +104,14 @@ impl World {
 
 fn incoming(id: TaskId, body: &[u8]) -> Incoming {
     let input = Content { content_type: "a/b".into(), body: body.to_vec() };
-    let spec = TaskSpec { action: "p/a".into(), required: vec![], priority: 10, timeout_ms: Some(u32::MAX), input };
+    let spec = TaskSpec {
+        action: "p/a".into(),
+        required: vec![],
+        priority: 10,
+        timeout_ms: Some(u32::MAX),
+        input,
+        extras: akita_core::Extras::default(),
+    };
     Incoming { id, origin: ME, attempts: 0, spec }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use akita_core::{Status, TaskId};
+use akita_core::{KeyPrint, Status, TaskId};
 use tracing::Level;
 
 use super::{Node, convert};
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Backend for Node {
-    async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<SubmittedView>, NodeError> {
-        Node::submit(self, tasks).await
+    async fn submit(&self, tasks: Vec<NewTask>, key: Option<KeyPrint>) -> Result<Vec<SubmittedView>, NodeError> {
+        Node::submit(self, tasks, key).await
     }
 
     async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {

@@ -58,6 +58,10 @@ pub(super) fn task(meta: &TaskMeta, result: Option<Content>) -> TaskView {
         started_at: task.started_at.map(time),
         finished_at: task.finished_at.map(time),
         reason: task.reason.clone(),
+        parent_id: task.extras.parent.map(|parent| parent.task.to_string()),
+        deterministic: task.extras.deterministic,
+        origin_id: task.origin.to_string(),
+        key: task.extras.key.map(|key| key.to_string()),
     }
 }
 
@@ -87,6 +91,10 @@ pub(super) fn outbox(sent: &Sent, since: Millis) -> TaskView {
         started_at: None,
         finished_at: None,
         reason: Some("no leader can be reached; this node keeps the task and sends it later".into()),
+        parent_id: sent.extras.parent.map(|parent| parent.task.to_string()),
+        deterministic: sent.extras.deterministic,
+        origin_id: sent.origin.to_string(),
+        key: sent.extras.key.map(|key| key.to_string()),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use akita_core::{NodeId, Status, TaskId, TaskSpec, wire::Sent};
+use akita_core::{Extras, KeyPrint, NodeId, Status, TaskId, TaskSpec, wire::Sent};
 use akita_mesh::Mesh;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -106,18 +106,19 @@ impl Node {
         self.0.started.elapsed()
     }
 
-    /// Accepts tasks, all or none, on whichever node leads; keeps them here when nobody can be reached.
+    /// Accepts tasks, all or none, on whichever node leads; keeps them here when nobody can be reached. `key`: the API
+    /// key that they came with.
     ///
     /// # Errors
     /// The tasks make no sense, the queue is full, or the node is stopping.
-    pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<SubmittedView>, NodeError> {
+    pub async fn submit(&self, tasks: Vec<NewTask>, key: Option<KeyPrint>) -> Result<Vec<SubmittedView>, NodeError> {
         if self.stop.is_cancelled() {
             return Err(NodeError::Stopping);
         }
         let many = tasks.len() > 1;
         let mut incoming = Vec::with_capacity(tasks.len());
         for (at, task) in tasks.into_iter().enumerate() {
-            let spec = self.spec(task).map_err(|detail| NodeError::Invalid {
+            let spec = self.spec(task, key).map_err(|detail| NodeError::Invalid {
                 detail: if many { format!("task {at} of the batch: {detail}") } else { detail },
                 hint: "`akita task submit --help` shows what a task looks like".into(),
             })?;
@@ -131,7 +132,7 @@ impl Node {
             .collect())
     }
 
-    fn spec(&self, task: NewTask) -> Result<TaskSpec, String> {
+    fn spec(&self, task: NewTask, key: Option<KeyPrint>) -> Result<TaskSpec, String> {
         if let Some(asked) = task.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms)))
             && asked > self.max_timeout
         {
@@ -147,6 +148,7 @@ impl Node {
             priority: task.priority,
             timeout_ms: task.timeout_ms,
             input: akita_core::Content { content_type: task.content_type, body: task.input },
+            extras: Extras { deterministic: task.deterministic, key, parent: None },
         };
         spec.normalise().map_err(|error| error.to_string())
     }

@@ -7,8 +7,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::StoreError;
 
 /// The migrations in order; the database's `user_version` says how many it has had.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_plugin_kv.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_plugin_kv.sql"),
+    include_str!("migrations/0003_extras.sql"),
+];
 /// "AKIT", as the first migration sets it.
 const APPLICATION_ID: i64 = 0x414B_4954;
 /// Pages that the writer keeps, in KiB: the right edges of all tables and the paths to the live tasks.
@@ -105,6 +108,28 @@ mod tests {
             assert_eq!(sync, 2, "FULL");
         }
         assert!(reader(&path).unwrap().execute_batch("DELETE FROM meta").is_err());
+    }
+
+    #[test]
+    fn tasks_of_an_older_database_are_read_as_ordinary_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("akita.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch(MIGRATIONS[1]).unwrap();
+        old.pragma_update(None, "user_version", 2).unwrap();
+        old.execute_batch(
+            "INSERT INTO tasks (id, action, priority, origin, submitted_at, status, attempts, strikes, max_attempts, \
+             not_before, input_type, input_len) \
+             VALUES (x'01010101010101010101010101010101', 'a/b', 3, x'02020202020202020202020202020202', 1, 2, 0, 0, 3, \
+             0, 'text/plain', 5)",
+        )
+        .unwrap();
+        drop(old);
+        let tasks = super::super::tasks::live(&writer(&path).unwrap()).unwrap();
+        assert_eq!(tasks.len(), 1);
+        assert!(tasks[0].extras.is_none());
+        assert_eq!((tasks[0].priority, tasks[0].input_len), (3, 5));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 use akita_core::{
     event::{Details, EventType, LedgerRow},
-    id::{ClusterId, NodeId, TaskId},
+    id::{ClusterId, KeyPrint, NodeId, TaskId},
     state::Cluster,
-    task::{Assignment, Status, Task},
+    task::{Assignment, Extras, Parent, Status, Task},
 };
 use rusqlite::{Row, types::Type};
 
@@ -19,7 +19,7 @@ macro_rules! task_columns {
     () => {
         "id, action, required, priority, timeout_ms, origin, submitted_at, status, attempts, strikes, max_attempts, \
          not_before, fence, assigned_at, worker, started_at, finished_at, reason, input_type, input_len, code, pointer, \
-         handed_over_to"
+         handed_over_to, deterministic, key, parent, depth"
     };
 }
 pub(super) use task_columns;
@@ -105,6 +105,15 @@ fn bad(at: usize, kind: Type, what: impl Into<String>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(at, kind, what.into().into())
 }
 
+fn extras(row: &Row<'_>) -> rusqlite::Result<Extras> {
+    let parent = row.get::<_, Option<[u8; 16]>>(25)?.map(TaskId).zip(row.get(26)?);
+    Ok(Extras {
+        deterministic: row.get(23)?,
+        key: row.get::<_, Option<[u8; 8]>>(24)?.map(KeyPrint),
+        parent: parent.map(|(task, depth)| Parent { task, depth }),
+    })
+}
+
 /// A task from a row of [`task_columns!`].
 pub(super) fn task_meta(row: &Row<'_>) -> rusqlite::Result<TaskMeta> {
     let status: i64 = row.get(7)?;
@@ -138,6 +147,7 @@ pub(super) fn task_meta(row: &Row<'_>) -> rusqlite::Result<TaskMeta> {
         reason: row.get(17)?,
         input_type: row.get(18)?,
         input_len: unsigned(row, 19)?,
+        extras: extras(row)?,
     };
     let handed_over_to = row.get::<_, Option<[u8; 16]>>(22)?.map(ClusterId);
     Ok(TaskMeta { task, code: row.get(20)?, pointer: row.get(21)?, handed_over_to })

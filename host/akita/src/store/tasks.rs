@@ -18,8 +18,8 @@ use super::{
 pub(super) fn insert(conn: &Connection, task: &Task, input: &[u8]) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO tasks (id, action, required, priority, timeout_ms, origin, submitted_at, status, attempts, \
-         strikes, max_attempts, not_before, input_type, input_len) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         strikes, max_attempts, not_before, input_type, input_len, deterministic, key, parent, depth) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         task.id.0,
@@ -36,6 +36,10 @@ pub(super) fn insert(conn: &Connection, task: &Task, input: &[u8]) -> Result<(),
         task.not_before.cast_signed(),
         task.input_type,
         task.input_len.cast_signed(),
+        task.extras.deterministic,
+        task.extras.key.map(|key| key.0),
+        task.extras.parent.map(|parent| parent.task.0),
+        task.extras.parent.map(|parent| parent.depth),
     ])?;
     conn.prepare_cached("INSERT INTO task_inputs (seq, body) VALUES (?1, ?2)")?
         .execute(params![conn.last_insert_rowid(), input])?;
@@ -181,8 +185,8 @@ pub(super) fn record(conn: &Connection, id: TaskId) -> Result<Option<TaskRecord>
         ", content_type, body FROM tasks LEFT JOIN task_results USING (seq) WHERE id = ?1"
     ))?;
     let record = statement.query_row([id.0], |row| {
-        let result = match row.get::<_, Option<String>>(23)? {
-            Some(content_type) => Some(Content { content_type, body: row.get(24)? }),
+        let result = match row.get::<_, Option<String>>(27)? {
+            Some(content_type) => Some(Content { content_type, body: row.get(28)? }),
             None => None,
         };
         Ok(TaskRecord { meta: task_meta(row)?, result })

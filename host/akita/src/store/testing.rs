@@ -9,10 +9,10 @@ use std::{
 };
 
 use akita_core::{
-    NodeId,
+    KeyPrint, NodeId, Parent,
     command::{Command, Reply},
     id::{ClusterId, TaskId},
-    task::{Content, Failure, Outcome, TaskSpec},
+    task::{Content, Extras, Failure, Outcome, TaskSpec},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use signed_note::{Signer as _, StandardSigner};
@@ -119,8 +119,25 @@ pub(crate) fn task(n: u64) -> TaskId {
 pub(crate) fn submit(id: TaskId) -> Command {
     let input = Content { content_type: "application/json".into(), body: b"{\"a\":1}".to_vec() };
     let required = vec!["gpu".into(), "arm".into()];
-    let spec = TaskSpec { action: "basics/echo".into(), required, priority: 10, timeout_ms: Some(5_000), input };
+    let spec = TaskSpec {
+        action: "basics/echo".into(),
+        required,
+        priority: 10,
+        timeout_ms: Some(5_000),
+        input,
+        extras: Extras::default(),
+    };
     Command::Submit { id, origin: ME, attempts: 0, max_attempts: 3, spec }
+}
+
+/// The same as a child of another task, with all that few tasks have.
+pub(crate) fn submit_child(id: TaskId, parent: TaskId) -> Command {
+    let mut command = submit(id);
+    if let Command::Submit { spec, .. } = &mut command {
+        let (key, parent) = (Some(KeyPrint([8; 8])), Some(Parent { task: parent, depth: 1 }));
+        spec.extras = Extras { deterministic: true, key, parent };
+    }
+    command
 }
 
 pub(crate) fn finish(task: TaskId, fence: u64, outcome: Outcome) -> Command {

@@ -11,7 +11,7 @@ use akita_core::{
 
 use super::{
     LedgerQuery,
-    testing::{Log, ME, done, failed, finish, submit, task},
+    testing::{Log, ME, done, failed, finish, submit, submit_child, task},
 };
 
 #[tokio::test]
@@ -33,6 +33,25 @@ async fn a_task_is_stored_with_its_bodies() {
     assert_eq!(record.result, Some(Content { content_type: "text/plain".into(), body: b"result".to_vec() }));
     assert_eq!(store.input(task(1)).await.unwrap(), None, "an input goes when its task ends");
     assert_eq!(store.task(task(2)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_few_tasks_have_is_kept_over_a_restart_and_to_the_end() {
+    let log = Log::new().await;
+    log.one(submit(task(1))).await;
+    log.one(submit_child(task(2), task(1))).await;
+    let row = log.opened.store.ledger(LedgerQuery { limit: 1, ..LedgerQuery::default() }).await.unwrap().rows.remove(0);
+    assert!(row.details.contains(&("parent".into(), task(1).to_string())), "{:?}", row.details);
+    assert!(row.details.contains(&("key".into(), "key:0808080808080808".into())), "{:?}", row.details);
+    let log = log.reopen().await;
+    let live = log.opened.state.tasks()[&task(2)].extras;
+    assert!(live.deterministic && live.key.is_some() && live.depth() == 1);
+    assert!(log.opened.state.tasks()[&task(1)].extras.is_none());
+    let (fence, _) = log.one(Command::Assign { task: task(2), worker: ME }).await;
+    log.one(finish(task(2), fence, done())).await;
+    let record = log.opened.store.task(task(2)).await.unwrap().unwrap();
+    assert_eq!(record.meta.task.extras, live);
+    assert_eq!(record.result, Some(Content { content_type: "text/plain".into(), body: b"result".to_vec() }));
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ fn both_forms_give_the_same_task() {
         timeout_ms: Some(1_500),
         content_type: "application/json".into(),
         input: br#"{"message":"hello","level":"info"}"#.into(),
+        deterministic: false,
     };
     let keys = r#""action":"log","required_capabilities":["net","gpu","net"],"timeout_s":1.5"#;
     for body in [
@@ -48,6 +49,15 @@ fn both_forms_give_the_same_task() {
     ] {
         assert_eq!(one(&body), task, "{body}");
     }
+}
+
+#[test]
+fn a_task_may_be_deterministic() {
+    let task = one(r#"{"action":"echo","deterministic":true,"x":1}"#);
+    assert!(task.deterministic && task.input == br#"{"x":1}"#);
+    assert!(!one(r#"{"action":"echo","deterministic":false}"#).deterministic);
+    let message = "/deterministic must be true or false, not \"yes\"";
+    fails(r#"{"action":"echo","deterministic":"yes"}"#, message, "/deterministic");
 }
 
 #[test]

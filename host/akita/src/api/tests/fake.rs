@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use akita_core::{Status, TaskId};
+use akita_core::{KeyPrint, Status, TaskId};
 use tokio::sync::Notify;
 use tracing::Level;
 
@@ -75,12 +75,17 @@ pub fn task_view(id: TaskId) -> TaskView {
         started_at: None,
         finished_at: None,
         reason: None,
+        parent_id: None,
+        deterministic: false,
+        origin_id: String::new(),
+        key: None,
     }
 }
 
 impl Backend for Fake {
-    async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<SubmittedView>, NodeError> {
-        self.ask(format!("submit {}", tasks.len()))?;
+    async fn submit(&self, tasks: Vec<NewTask>, key: Option<KeyPrint>) -> Result<Vec<SubmittedView>, NodeError> {
+        let key = key.map(|key| format!(" with {key}")).unwrap_or_default();
+        self.ask(format!("submit {}{key}", tasks.len()))?;
         self.set(|inner| {
             let first = inner.submitted.len();
             inner.submitted.extend(tasks);

@@ -5,7 +5,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 
 use super::fake::Fake;
-use super::{ask, config, request, submit};
+use super::{ask, config, request, submit, with_keys};
 use crate::api::{ApiConfig, router};
 use crate::view::NodeError;
 
@@ -22,6 +22,18 @@ async fn one_task_gets_one_answer_and_a_list_a_list() {
     let first = fake.set(|inner| inner.submitted[0].clone());
     assert_eq!((first.action.as_str(), first.priority), ("log", 3));
     assert_eq!(first.input, br#"{"message":"hello"}"#);
+}
+
+#[tokio::test]
+async fn the_node_is_told_which_key_a_task_came_with() {
+    let fake = Fake::default();
+    let router = router(fake.clone(), with_keys(&["first", "second"]));
+    for key in ["second", "first"] {
+        let request = request("POST", "/tasks/submit").header("X-API-Key", key);
+        let request = request.body(Body::from(r#"{"action":"a"}"#)).expect("a request");
+        assert_eq!(ask(&router, request).await.status, 202);
+        assert_eq!(fake.asked(), [format!("submit 1 with {}", akita_core::KeyPrint::of(key))]);
+    }
 }
 
 #[tokio::test]

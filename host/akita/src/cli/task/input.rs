@@ -12,7 +12,7 @@ use crate::cli::session::Session;
 use crate::exit::ExitError;
 
 /// Keys of a task that are not its input. The node reserves the same.
-const RESERVED: [&str; 3] = ["action", "required_capabilities", "input"];
+const RESERVED: [&str; 4] = ["action", "required_capabilities", "input", "deterministic"];
 
 /// One task, or several that are accepted together or not at all.
 #[derive(Debug, PartialEq)]
@@ -21,6 +21,16 @@ pub enum Tasks {
     One(Value),
     /// A JSON array.
     Batch(Vec<Value>),
+}
+
+impl Tasks {
+    /// All of them, each a JSON object.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        match self {
+            Tasks::One(task) => std::slice::from_mut(task).iter_mut(),
+            Tasks::Batch(tasks) => tasks.iter_mut(),
+        }
+    }
 }
 
 /// Reads the tasks named by `source`: JSON, `-` for standard input, or `@` and a file.

@@ -39,6 +39,9 @@ pub struct Submit {
     /// A capability that the worker must have; repeatable
     #[arg(long = "require", value_name = "CAPABILITY")]
     require: Vec<String>,
+    /// Run it so that the same input gives the same output on any node
+    #[arg(long)]
+    deterministic: bool,
     /// Put a file's bytes, as base64, into this field of the input; repeatable
     #[arg(long = "file", value_name = "FIELD=PATH")]
     files: Vec<String>,
@@ -62,7 +65,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Submit) -> Result<(), ExitError> {
-    let tasks = input::read(session, &args.task, &args.require, &args.files)?;
+    let mut tasks = input::read(session, &args.task, &args.require, &args.files)?;
+    if args.deterministic {
+        tasks.all_mut().for_each(|task| task["deterministic"] = Value::Bool(true));
+    }
     let client = Client::new(session, globals)?;
     let envelope = |task: &Value| match args.priority {
         Some(priority) => json!({"task_data": task, "priority": priority}),

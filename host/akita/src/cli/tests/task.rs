@@ -37,6 +37,16 @@ fn a_task_comes_from_standard_input_or_a_file_with_what_is_added() {
 }
 
 #[test]
+fn a_task_or_a_batch_is_asked_to_run_deterministically() {
+    let node = Node::json(json!({"task_id": "t-1", "status": "pending"}));
+    node.run(&["task", "submit", "{\"action\":\"a\"}", "--deterministic"]);
+    assert_eq!(node.first().body, json!({"task_data": {"action": "a", "deterministic": true}}));
+    let node = Node::json(json!([{"task_id": "t-1", "status": "pending"}]));
+    node.run(&["task", "submit", "[{\"action\":\"a\"}]", "--deterministic"]);
+    assert_eq!(node.first().body, json!([{"task_data": {"action": "a", "deterministic": true}}]));
+}
+
+#[test]
 fn what_is_no_task_is_told_before_any_node_is_asked() {
     let run = Run::new().target("http://127.0.0.1:1").file("p", b"x");
     let check = |args: &[&str], expect: &str| {
