@@ -15,7 +15,7 @@ use akita_sandbox::{FailureKind, JobEvent, Limits, LogLevel, ResolveError, Sandb
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::plugins::{Found, Plugins};
+use crate::plugins::{Caller, Found, NotAllowed, Plugins};
 
 /// Tasks held at once, running or waiting: the leader sends at most 64 a slot, and nobody else may send.
 pub const MAX_HELD: usize = 4_096;
@@ -190,10 +190,16 @@ impl Inner {
     /// `None` if this node stopped it: another attempt is somebody else's to begin.
     async fn run(&self, assigner: NodeId, job: Job) -> Option<Outcome> {
         // What it is now is what runs, to its end: a plugin that is replaced meanwhile changes nothing.
-        let Found { plugin, action, seat } = match self.plugins.shelf().resolve(&job.action) {
+        let found = match self.plugins.shelf().resolve(&job.action) {
             Ok(found) => found,
             Err(error) => return Some(Outcome::Failed(no_action(&job.action, &error))),
         };
+        let caller = Caller { node: job.extras.origin.unwrap_or(assigner), key: job.extras.key };
+        if let Err(denied) = found.permit(&caller) {
+            tracing::warn!(task = %job.task, "refused: {denied}");
+            return Some(Outcome::Failed(not_allowed(&denied)));
+        }
+        let Found { plugin, action, seat } = found;
         let (events, receiver) = mpsc::channel(EVENT_BACKLOG);
         let watcher = tokio::spawn(watch(receiver, self.reports(), assigner, job.task, job.fence));
         let mut limits = self.limits.clone();
@@ -263,6 +269,15 @@ fn log(task: TaskId, level: LogLevel, message: &str, fields: &[(String, String)]
         LogLevel::Info => tracing::info!(target: "akita::plugin", %task, "{line}"),
         LogLevel::Debug => tracing::debug!(target: "akita::plugin", %task, "{line}"),
         LogLevel::Trace => tracing::trace!(target: "akita::plugin", %task, "{line}"),
+    }
+}
+
+fn not_allowed(denied: &NotAllowed) -> Failure {
+    Failure {
+        message: format!("{denied}: {}", denied.hint()),
+        code: Some("not-allowed".into()),
+        pointer: None,
+        retry_after_ms: None,
     }
 }
 

@@ -332,6 +332,14 @@ pub enum NodeError {
         /// The next step.
         hint: String,
     },
+    /// The operator does not allow it to whoever asks.
+    #[error("{detail}")]
+    Forbidden {
+        /// What is not allowed.
+        detail: String,
+        /// The next step.
+        hint: String,
+    },
     /// The queue holds as many tasks as it may.
     #[error("the queue is full: it holds {limit} tasks that have not ended")]
     QueueFull {

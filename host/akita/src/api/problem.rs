@@ -222,6 +222,7 @@ impl From<NodeError> for Problem {
         let detail = error.to_string();
         match error {
             NodeError::Invalid { hint, .. } => Self::new(Kind::Invalid, detail).hint(hint),
+            NodeError::Forbidden { hint, .. } => Self::new(Kind::Forbidden, detail).hint(hint),
             NodeError::QueueFull { retry_after_s, .. } => Self::new(Kind::QueueFull, detail)
                 .hint(format!(
                     "try again in {retry_after_s} s, or raise MAX_TASK_QUEUE_SIZE (AKITA_MAX_TASK_QUEUE_SIZE)"

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cluster::Cluster,
     driver::{Driver, Incoming},
-    plugins::Plugins,
+    plugins::{Caller, Plugins},
     resources::Resources,
     store::{Store, StoreError},
     telemetry::LogRing,
@@ -124,12 +124,27 @@ impl Node {
             })?;
             incoming.push(Incoming { id: new_task_id(), origin: self.me, attempts: 0, spec });
         }
+        self.permit(&incoming)?;
         let ids: Vec<TaskId> = incoming.iter().map(|task| task.id).collect();
         let statuses = self.place(incoming).await?;
         let views = ids.into_iter().zip(statuses);
         Ok(views
             .map(|(id, status)| SubmittedView { task_id: id.to_string(), status: status.as_str().to_owned() })
             .collect())
+    }
+
+    /// Refuses what this node's own grants do not allow to who asks. A node that lacks the plugin knows no better than
+    /// to ask the cluster; the worker looks again in any case.
+    fn permit(&self, tasks: &[Incoming]) -> Result<(), NodeError> {
+        let shelf = self.plugins.shelf();
+        for task in tasks {
+            let Ok(found) = shelf.resolve(&task.spec.action) else { continue };
+            let caller = Caller { node: task.origin, key: task.spec.extras.key };
+            if let Err(denied) = found.permit(&caller) {
+                return Err(NodeError::Forbidden { detail: denied.to_string(), hint: denied.hint() });
+            }
+        }
+        Ok(())
     }
 
     fn spec(&self, task: NewTask, key: Option<KeyPrint>) -> Result<TaskSpec, String> {

@@ -5,14 +5,17 @@
 //! one with more letters. So `[plugin."*"]` holds the defaults.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use akita_core::task::MAX_DEPTH;
 use akita_sandbox::{Grants, Interface, Limits};
 use toml::de::{DeTable, DeValue};
 
+use super::callers::{Callers, MAX_CALLERS, Who};
 use crate::config::nearest;
 
 /// The file's name, in the folder of plugins.
@@ -26,8 +29,30 @@ const MAX_KV_QUOTA: i64 = 1 << 30;
 /// Longest pattern, as long as a plugin's name.
 const MAX_PATTERN_BYTES: usize = 63;
 
+/// Children that a task of a plugin with `tasks` may have, unless told otherwise.
+pub const DEFAULT_MAX_CHILDREN: u32 = 64;
+/// Most that this can be: their results are gathered by one run.
+const MOST_CHILDREN: i64 = 1_000;
+/// Generations of children of a task of a plugin with `tasks`, unless told otherwise.
+pub const DEFAULT_MAX_DEPTH: u8 = 3;
+
 /// The keys of an entry.
-const KEYS: [&str; 6] = ["interfaces", "timeout_s", "memory_mb", "output_bytes", "concurrency", "kv_quota_bytes"];
+const KEYS: [&str; 10] = [
+    "interfaces",
+    "timeout_s",
+    "memory_mb",
+    "output_bytes",
+    "concurrency",
+    "kv_quota_bytes",
+    "callers",
+    "action",
+    "max_children",
+    "max_depth",
+];
+/// The keys of an action's own table.
+const ACTION_KEYS: [&str; 1] = ["callers"];
+/// Tables of actions in one entry at most: as many as a plugin may have actions.
+const MAX_ACTIONS: usize = 256;
 /// What every plugin gets, so that naming it in a grant is no mistake worth a refusal.
 const ALWAYS: [&str; 4] = ["log", "task", "clocks", "random"];
 
@@ -44,7 +69,7 @@ pub struct GrantsError {
 }
 
 /// What one entry says, or all that apply together. Everything is optional.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Terms {
     /// Interfaces beyond those that every plugin gets.
     pub interfaces: Option<Grants>,
@@ -58,6 +83,12 @@ pub struct Terms {
     pub concurrency: Option<u16>,
     /// Keys and values of `kv` together, in bytes.
     pub kv_quota_bytes: Option<u64>,
+    /// Who may call its actions.
+    pub callers: Callers,
+    /// Children of one task.
+    pub max_children: Option<u32>,
+    /// Generations of children.
+    pub max_depth: Option<u8>,
 }
 
 impl Terms {
@@ -82,6 +113,9 @@ impl Terms {
             output_bytes: self.output_bytes.or(other.output_bytes),
             concurrency: self.concurrency.or(other.concurrency),
             kv_quota_bytes: self.kv_quota_bytes.or(other.kv_quota_bytes),
+            callers: self.callers.or(&other.callers),
+            max_children: self.max_children.or(other.max_children),
+            max_depth: self.max_depth.or(other.max_depth),
         }
     }
 }
@@ -242,6 +276,10 @@ fn entry(keys: &DeTable<'_>) -> Result<Terms, Fault> {
             "memory_mb" => terms.memory_bytes = Some(whole(1, 4_096)? << 20),
             "output_bytes" => terms.output_bytes = Some(whole(1, 1 << 32)?),
             "concurrency" => terms.concurrency = u16::try_from(whole(1, 4_096)?).ok(),
+            "callers" => terms.callers.all = Some(callers(at, value)?),
+            "action" => terms.callers.actions = actions(at, value)?,
+            "max_children" => terms.max_children = u32::try_from(whole(0, MOST_CHILDREN)?).ok(),
+            "max_depth" => terms.max_depth = u8::try_from(whole(0, MAX_DEPTH.into())?).ok(),
             "kv_quota_bytes" => terms.kv_quota_bytes = Some(whole(0, MAX_KV_QUOTA)?),
             other => return Err((at, unknown("key", other, &KEYS, &format!("an entry has {}", KEYS.join(", "))))),
         }
@@ -263,6 +301,42 @@ fn interfaces(at: usize, value: &DeValue<'_>) -> Result<Grants, Fault> {
         }
     }
     Ok(grants)
+}
+
+fn callers(at: usize, value: &DeValue<'_>) -> Result<Vec<Who>, Fault> {
+    let list = "callers is a list of keys and nodes, such as [\"key:1a2b3c4d5e6f7081\", \"node:<32 digits>\"]; \
+                `akita config show` tells a key's, `akita status` a node's";
+    let DeValue::Array(items) = value else { return Err((at, list.to_owned())) };
+    if items.len() > MAX_CALLERS {
+        return Err((at, format!("callers has at most {MAX_CALLERS} items")));
+    }
+    let caller = |item: &toml::Spanned<DeValue<'_>>| {
+        let text = if let DeValue::String(text) = item.get_ref() { Some(text) } else { None };
+        text.and_then(|text| Who::parse(text)).ok_or_else(|| (item.span().start, list.to_owned()))
+    };
+    items.iter().map(caller).collect()
+}
+
+/// The tables `[plugin.NAME.action.ACTION]`.
+fn actions(at: usize, value: &DeValue<'_>) -> Result<BTreeMap<String, Vec<Who>>, Fault> {
+    let written = "`action` is a table: write [plugin.NAME.action.ACTION] and `callers` below";
+    let DeValue::Table(tables) = value else { return Err((at, written.to_owned())) };
+    if tables.len() > MAX_ACTIONS {
+        return Err((at, format!("a plugin has at most {MAX_ACTIONS} actions")));
+    }
+    let mut actions = BTreeMap::new();
+    for (name, value) in tables {
+        let at = name.span().start;
+        let DeValue::Table(keys) = value.get_ref() else { return Err((at, written.to_owned())) };
+        for (key, value) in keys {
+            let (at, word) = (key.span().start, key.get_ref().as_ref());
+            if word != "callers" {
+                return Err((at, unknown("key", word, &ACTION_KEYS, "an action has `callers`")));
+            }
+            actions.insert(name.get_ref().to_string(), callers(at, value.get_ref())?);
+        }
+    }
+    Ok(actions)
 }
 
 fn whole(value: &DeValue<'_>, min: i64, max: i64) -> Option<u64> {

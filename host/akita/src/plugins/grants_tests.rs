@@ -71,6 +71,34 @@ fn a_fault_is_named_with_its_line_and_what_was_meant() {
 }
 
 #[test]
+fn callers_are_listed_by_plugin_and_by_action() {
+    let file = parsed(
+        r#"
+[plugin."*"]
+callers = ["node:01010101010101010101010101010101"]
+[plugin.image]
+max_children = 10
+max_depth = 2
+[plugin.image.action.fit]
+callers = ["key:0202020202020202", "node:01010101010101010101010101010101"]
+[plugin.image.action.wipe]
+callers = []
+"#,
+    );
+    let terms = file.of("image");
+    assert_eq!((terms.max_children, terms.max_depth), (Some(10), Some(2)));
+    let callers = &terms.callers;
+    assert_eq!(callers.all.as_ref().map(Vec::len), Some(1));
+    assert_eq!((callers.actions["fit"].len(), callers.actions["wipe"].len()), (2, 0));
+    refused("[plugin.a]\ncallers = [\"ann\"]", ":2: callers is a list of keys and nodes");
+    refused("[plugin.a]\ncallers = \"key:0202020202020202\"", ":2: callers is a list of keys and nodes");
+    refused("[plugin.a.action.b]\ncaller = []", ":2: unknown key `caller`: did you mean callers?");
+    refused("[plugin.a]\naction = 1", ":2: `action` is a table");
+    refused("[plugin.a]\nmax_children = 1001", "max_children is a whole number from 0 to 1000");
+    refused("[plugin.a]\nmax_depth = 9", "max_depth is a whole number from 0 to 8");
+}
+
+#[test]
 fn the_lines_that_are_proposed_grant_what_is_needed() {
     let needs = Grants::NONE.with(Interface::Kv);
     assert_eq!(GrantsFile::default().lines_for("cache", needs), "[plugin.cache]\ninterfaces = [\"kv\"]");

@@ -1,6 +1,7 @@
 //! The node's plugins while it runs: the folder is watched, grants are read, what is ready is offered. It runs no plugin
 //! and decides nothing about a task.
 
+mod callers;
 mod folder;
 mod grants;
 mod hosts;
@@ -15,9 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use akita_sandbox::{Candidate, Outcome, Plugin};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use callers::Caller;
 pub use grants::{FILE_NAME as GRANTS_FILE, GrantsFile};
 pub use keeper::{Keeper, Listeners, Start};
-pub use shelf::{Found, Item, Shelf, Status, Verdict, hex};
+pub use shelf::{Found, Item, NotAllowed, Shelf, Status, Verdict, hex};
 
 use notes::Notes;
 use quarantine::{Sign, Tally};

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::{
+    callers::Caller,
     grants::{FILE_NAME, GrantsFile, Terms},
     notes::Notes,
 };
@@ -126,6 +127,39 @@ pub struct Found {
     pub seat: Arc<Seat>,
 }
 
+/// An action that is not for whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the action `{action}` is not open to {caller}")]
+pub struct NotAllowed {
+    /// `plugin/action`.
+    pub action: String,
+    /// Who asks.
+    pub caller: Caller,
+}
+
+impl NotAllowed {
+    /// The next step.
+    pub fn hint(&self) -> String {
+        let name = self.caller.key.map_or_else(|| format!("node:{}", self.caller.node), |key| key.to_string());
+        format!(
+            "the operator of the node that runs it decides, by `callers` in {FILE_NAME}; to allow it, add \"{name}\""
+        )
+    }
+}
+
+impl Found {
+    /// Whether that caller may call it.
+    ///
+    /// # Errors
+    /// The operator of this node has not named the caller.
+    pub fn permit(&self, caller: &Caller) -> Result<(), NotAllowed> {
+        if self.seat.terms.callers.permit(&self.action, caller) {
+            return Ok(());
+        }
+        Err(NotAllowed { action: format!("{}/{}", self.plugin.name(), self.action), caller: *caller })
+    }
+}
+
 /// The plugins as they stand.
 #[derive(Debug, Default)]
 pub struct Shelf {
@@ -190,7 +224,7 @@ impl Shelf {
             if verdict.status == Status::Ready {
                 match before.linked(candidate).map_or_else(|| maker.link(candidate, terms.granted()), Ok) {
                     Ok(plugin) => {
-                        shelf.seats.insert(name.clone(), seat(&name, terms, maker, before));
+                        shelf.seats.insert(name.clone(), seat(&name, terms.clone(), maker, before));
                         ready.push((path.clone(), plugin));
                     }
                     Err(error) => {
@@ -283,7 +317,8 @@ fn seat(name: &str, terms: Terms, maker: &impl Maker, before: &Shelf) -> Arc<Sea
         return Arc::clone(seat);
     }
     let gate = terms.concurrency.map(|most| Arc::new(Semaphore::new(usize::from(most))));
-    Arc::new(Seat { terms, gate, hosts: maker.hosts(name, &terms) })
+    let hosts = maker.hosts(name, &terms);
+    Arc::new(Seat { terms, gate, hosts })
 }
 
 /// A hash as people see it.
