@@ -87,11 +87,12 @@ fn task(capability: &str, n: u64) -> NewTask {
         timeout_ms: None,
         content_type: "application/json".into(),
         input: input.into_bytes(),
+        deterministic: false,
     }
 }
 
 async fn run(on: &Embedded, task: NewTask) -> TaskView {
-    let sent = on.node().submit(vec![task]).await.expect("it is accepted");
+    let sent = on.node().submit(vec![task], None).await.expect("it is accepted");
     let id: TaskId = sent[0].task_id.parse().expect("an id");
     let mut last = None;
     until("the result", async || {

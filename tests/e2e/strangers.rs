@@ -127,7 +127,6 @@ fn closed_node() -> (TestNode, Stranger) {
 
 fn job(task: TaskId) -> Job {
     Job {
-        extras: Default::default(),
         task,
         fence: 1,
         attempt: 1,

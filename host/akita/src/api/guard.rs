@@ -117,7 +117,9 @@ pub async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: 
     let mut response = match guard.check(&request) {
         Err(problem) => problem.into_response(),
         Ok(key) => {
-            request.extensions_mut().extend(key.map(GivenKey));
+            if let Some(key) = key {
+                request.extensions_mut().insert(GivenKey(key));
+            }
             run(request, next, &id).await
         }
     };

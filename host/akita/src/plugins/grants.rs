@@ -29,12 +29,8 @@ const MAX_KV_QUOTA: i64 = 1 << 30;
 /// Longest pattern, as long as a plugin's name.
 const MAX_PATTERN_BYTES: usize = 63;
 
-/// Children that a task of a plugin with `tasks` may have, unless told otherwise.
-pub const DEFAULT_MAX_CHILDREN: u32 = 64;
-/// Most that this can be: their results are gathered by one run.
+/// Most children that a task may have: their results are gathered by one run.
 const MOST_CHILDREN: i64 = 1_000;
-/// Generations of children of a task of a plugin with `tasks`, unless told otherwise.
-pub const DEFAULT_MAX_DEPTH: u8 = 3;
 
 /// The keys of an entry.
 const KEYS: [&str; 10] = [
