@@ -15,50 +15,50 @@ use crate::{
 };
 
 /// A folder of plugins of its own, and a node that watches it.
-struct Bench {
-    dir: TempDir,
-    node: TestNode,
+pub struct Bench {
+    pub dir: TempDir,
+    pub node: TestNode,
 }
 
 impl Bench {
-    fn new(name: &str) -> Bench {
+    pub fn new(name: &str) -> Bench {
         let dir = tempfile::Builder::new().prefix("akita-plugins-").tempdir().expect("a folder");
         let node = Spec::alone(name).plugins(dir.path()).start();
         Bench { dir, node }
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub fn path(&self, file: &str) -> PathBuf {
         self.dir.path().join(file)
     }
 
     /// Puts a file there as a careful operator does: whole.
-    fn put(&self, file: &str, bytes: &[u8]) {
+    pub fn put(&self, file: &str, bytes: &[u8]) {
         put(self.dir.path(), file, bytes);
     }
 
-    fn plugin(&self, file: &str) -> Option<Value> {
+    pub fn plugin(&self, file: &str) -> Option<Value> {
         plugin(&self.node, file)
     }
 
-    fn wait_for(&self, file: &str, status: &str) -> Value {
+    pub fn wait_for(&self, file: &str, status: &str) -> Value {
         wait_for(&self.node, file, status)
     }
 
     /// The ledger must come to tell these changes and no others: it follows what is shown by a commit.
-    fn tells(&self, expect: &[&str]) {
+    pub fn tells(&self, expect: &[&str]) {
         let told = || self.changes().into_iter().map(|(what, _)| what).collect::<Vec<_>>();
         wait_until("the ledger to tell all changes", || told().len() >= expect.len());
         assert_eq!(told(), expect);
     }
 
-    fn changes(&self) -> Vec<(String, String)> {
+    pub fn changes(&self) -> Vec<(String, String)> {
         let rows = self.node.ledger("CONFIG_CHANGE");
         let word = |row: &Value, key: &str| row["details"][key].as_str().unwrap_or_default().to_owned();
         rows.iter().rev().map(|row| (word(row, "what"), word(row, "plugin"))).collect()
     }
 }
 
-fn put(dir: &Path, file: &str, bytes: &[u8]) {
+pub fn put(dir: &Path, file: &str, bytes: &[u8]) {
     let part = dir.join(format!("{file}.part"));
     fs::write(&part, bytes).expect("written");
     fs::rename(&part, dir.join(file)).expect("moved");
@@ -80,21 +80,27 @@ fn wait_for(node: &TestNode, file: &str, status: &str) -> Value {
     })
 }
 
-fn bytes(body: &str) -> Value {
+pub fn bytes(body: &str) -> Value {
     use base64::{Engine, prelude::BASE64_STANDARD};
     json!(BASE64_STANDARD.encode(body))
 }
 
 /// A guest that answers its own word.
-fn speaker(name: &str, word: char) -> Vec<u8> {
+pub fn speaker(name: &str, word: char) -> Vec<u8> {
+    versioned(name, "0.1.0", word)
+}
+
+/// The same in a version.
+pub fn versioned(name: &str, version: &'static str, word: char) -> Vec<u8> {
     let run = format!(
         "(i32.store8 (i32.const 600) (i32.const {})) (call $ok (local.get 2) (local.get 3) (i32.const 600) (i32.const 1))",
         u32::from(word)
     );
-    Guest { name: name.into(), run, ..Guest::default() }.component()
+    Guest { name: name.into(), version, run, ..Guest::default() }.component()
 }
 
-fn ask(node: &TestNode, action: &str, input: &str) -> Value {
+/// What an action answers.
+pub fn ask(node: &TestNode, action: &str, input: &str) -> Value {
     let task = json!({"action": action, "input_base64": bytes(input), "content_type": "text/plain"});
     node.completed(&node.submit(&task))["result_base64"].clone()
 }

@@ -25,4 +25,6 @@ mod slow_link;
 mod strangers;
 mod structure;
 mod transport;
+mod trust;
 mod tutorial;
+mod versions;

@@ -252,7 +252,7 @@ pub struct PluginView {
     pub size: u64,
     /// File name.
     pub file: String,
-    /// `ready`, `blocked`, `rejected`, `disabled` or `quarantined`.
+    /// `ready`, `compiling`, `blocked`, `untrusted`, `rejected`, `disabled` or `quarantined`.
     pub status: String,
     /// Why it is not ready.
     pub reason: Option<String>,
@@ -268,6 +268,19 @@ pub struct PluginView {
     pub needs: Vec<String>,
     /// What the operator grants to it, whether or not it needs it.
     pub granted: Vec<String>,
+    /// The public key by which this very content is signed, whether or not it is trusted.
+    pub signed_by: Option<String>,
+    /// While its content, or the one that is to take its place, is compiled or waits for it.
+    pub compiling: Option<CompilingView>,
+}
+
+/// How far a file is on its way to be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompilingView {
+    /// Files before it.
+    pub ahead: u64,
+    /// Milliseconds that it has been compiled for; nothing while it waits.
+    pub elapsed_ms: Option<u64>,
 }
 
 /// Answer to `POST /plugins/{name}/disable` and `enable`.

@@ -12,6 +12,7 @@ pub mod schedule;
 pub mod state;
 pub mod task;
 pub mod tuning;
+pub mod versions;
 pub mod wire;
 
 pub use command::{Command, Entry, Reply};

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 pub use worker::{Load, Offer};
 
 use crate::id::{Millis, NodeId, TaskId};
-use worker::{Worker, believed, is_short_for, plugin_of, tail};
+use crate::versions::{exact, plugin_of};
+use worker::{Worker, believed, is_short_for, tail};
 
 /// Names offered beside an unknown action.
 const MAX_NEAR: usize = 3;
@@ -298,10 +299,17 @@ impl Scheduler {
             .map(|(node, _)| *node)
     }
 
-    /// What `name` means: `plugin/action`, or a bare action that one plugin has.
+    /// What `name` means: `plugin/action`, one version's, or a bare action that one plugin has.
     pub fn resolve(&self, name: &str) -> Resolved {
         if self.actions.contains_key(name) {
             return Resolved::One(name.to_owned());
+        }
+        if exact(name).is_some() && self.workers.values().any(|worker| worker.offer.has(name)) {
+            return Resolved::One(name.to_owned());
+        }
+        let others = self.other_versions(name);
+        if !others.is_empty() {
+            return Resolved::Unknown(others);
         }
         let mut same: Vec<String> = self.actions.keys().filter(|full| is_short_for(name, full)).cloned().collect();
         match same.len() {
@@ -320,6 +328,13 @@ impl Scheduler {
         }
     }
 
+    /// The versions of the plugin that workers have, where `name` asks for another one; the last few by name.
+    fn other_versions(&self, name: &str) -> Vec<String> {
+        let Some((plugin, _, bare)) = exact(name) else { return Vec::new() };
+        let known = self.workers.values().flat_map(|worker| worker.offer.versions.naming(plugin, bare));
+        known.collect::<BTreeSet<String>>().into_iter().rev().take(MAX_NEAR).collect()
+    }
+
     /// Why a waiting task has not been given to anybody, for people.
     pub fn explain(&self, id: TaskId, now: Millis) -> Option<String> {
         let waiting = self.waiting.get(&id)?;
@@ -329,7 +344,9 @@ impl Scheduler {
         }
         let having: Vec<&Worker> = self.workers.values().filter(|worker| worker.offer.has(action)).collect();
         if having.is_empty() {
-            return Some(format!("no node that is online has the action `{action}`"));
+            let others = self.other_versions(action);
+            let others = if others.is_empty() { String::new() } else { format!("; there is {}", others.join(", ")) };
+            return Some(format!("no node that is online has the action `{action}`{others}"));
         }
         let lacking = |one: &&String| !having.iter().any(|worker| worker.offer.capabilities.contains(*one));
         if let Some(missing) = required.iter().find(lacking) {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::versions::Versions;
 
 fn node(n: u8) -> NodeId {
     NodeId([n; 16])
@@ -18,7 +19,7 @@ fn offer(slots: u16, capabilities: &[&str]) -> Offer {
         slots,
         actions: actions.iter().map(|action| (*action).to_owned()).collect(),
         capabilities: capabilities.iter().map(|one| (*one).to_owned()).collect(),
-        caps: BTreeMap::new(),
+        ..Offer::default()
     }
 }
 
@@ -88,6 +89,35 @@ fn a_plugin_with_a_cap_leaves_the_other_slots_to_others() {
     [1, 2, 3, 9].into_iter().for_each(|n| scheduler.settle(task(n)));
     scheduler.worker_down(node(1));
     scheduler.worker_up(node(1), capped, Load::default());
+    assert_eq!(scheduler.place(10, 100), [(task(4), node(1))]);
+}
+
+#[test]
+fn a_task_that_names_a_version_goes_where_exactly_that_is() {
+    let mut scheduler = Scheduler::default();
+    let having = |version| Offer {
+        versions: Versions::of([("basics", version, BTreeSet::from(["echo", "log"]))]),
+        caps: [("basics".to_owned(), 1)].into(),
+        ..offer(3, &[])
+    };
+    scheduler.worker_up(node(1), having("1.0.0"), Load::default());
+    scheduler.worker_up(node(2), having("2.0.0"), Load::default());
+    for (at, version) in [(1, "1.0.0"), (2, "2.0.0")] {
+        let name = format!("basics@{version}/echo");
+        assert_eq!(scheduler.resolve(&name), Resolved::One(name.clone()));
+        assert!(scheduler.add(task(at), &name, &[], 10, 5, 0));
+        assert_eq!(scheduler.place(10, 100), [(task(at), node(at))]);
+    }
+    let near = Resolved::Unknown(vec!["basics@2.0.0/echo".into(), "basics@1.0.0/echo".into()]);
+    assert_eq!(scheduler.resolve("basics@3.0.0/echo"), near);
+    assert!(scheduler.add(task(3), "basics@3.0.0/echo", &[], 10, 5, 0));
+    assert!(scheduler.place(10, 100).is_empty());
+    assert!(scheduler.explain(task(3), 10).unwrap().contains("there is basics@2.0.0/echo"));
+    // The cap is the plugin's, whichever version is asked for.
+    assert!(scheduler.add(task(4), "basics/echo", &[], 10, 5, 0));
+    assert!(scheduler.place(10, 100).is_empty());
+    scheduler.uncap(task(1));
+    scheduler.release(node(1), None);
     assert_eq!(scheduler.place(10, 100), [(task(4), node(1))]);
 }
 

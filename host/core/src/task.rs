@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{KeyPrint, Millis, NodeId, TaskId};
 
-/// Longest name of an action, `plugin/action`: it travels in every assignment.
-pub const MAX_ACTION_LEN: usize = 128;
+/// Longest name of an action, `plugin@version/action` with each part as long as it may be: it travels in every assignment.
+pub const MAX_ACTION_LEN: usize = 63 + 1 + 64 + 1 + 63;
 /// Longest capability: it travels in a node's catalogue.
 pub const MAX_CAPABILITY_LEN: usize = 64;
 /// Most capabilities that a task may require: each is compared with each worker's.
@@ -127,7 +127,7 @@ impl Extras {
 /// What a submitter asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// `plugin/action`, or a bare action where it is unambiguous.
+    /// `plugin/action`, `plugin@version/action`, or a bare action where it is unambiguous.
     pub action: String,
     /// Capabilities that the worker must have; sorted, no doubles.
     pub required: Vec<String>,
@@ -146,7 +146,9 @@ pub struct TaskSpec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// No action, or one that is no name.
-    #[error("`{0}` is no name of an action: use `plugin/action` or `action`, in letters, digits, `-`, `_` and `.`")]
+    #[error(
+        "`{0}` is no name of an action: use `plugin/action`, `plugin@version/action` or `action`, in letters, digits, `-`, `_`, `.` and `+`"
+    )]
     BadAction(String),
     /// A capability that is no name.
     #[error("`{0}` is no name of a capability: use up to 64 letters, digits, `-`, `_`, `.`, `:` and `/`")]
@@ -197,9 +199,9 @@ impl TaskSpec {
     }
 }
 
-/// Whether `text` can name an action: `plugin/action` or `action`.
+/// Whether `text` can name an action: `plugin/action`, `plugin@version/action` or `action`.
 pub fn is_action(text: &str) -> bool {
-    let letter = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    let letter = |c: char| c.is_ascii_alphanumeric() || "-_.@+".contains(c);
     text.len() <= MAX_ACTION_LEN && text.splitn(2, '/').all(|part| !part.is_empty() && part.chars().all(letter))
 }
 

@@ -16,7 +16,7 @@ pub const MAX_ITEMS: usize = 10_240;
 /// Longest first words, in bytes: a hello with the longest name has 108.
 const MAX_GREETING: usize = 256;
 /// Actions that a node offers at most, and capabilities: each worker's are kept, looked through and shown.
-const MAX_OFFERED: usize = 1_024;
+pub const MAX_OFFERED: usize = 1_024;
 /// Content type that travels as an empty string.
 const COMMON_TYPE: &str = "application/json";
 
@@ -260,6 +260,9 @@ pub struct Catalog {
     /// Tasks at once, of plugins that are held to fewer than the slots.
     #[serde(default)]
     pub caps: Vec<(String, u16)>,
+    /// The versions of each plugin, as [`crate::versions::Versions::pack`] writes them.
+    #[serde(default, deserialize_with = "few::<MAX_OFFERED, _, _>")]
+    pub versions: Vec<String>,
 }
 
 impl Catalog {

@@ -47,6 +47,14 @@ fn family() -> Extras {
     Extras { deterministic: true, key: Some(KeyPrint([5; 8])), parent: Some(Parent { task: TASK, depth: 1 }) }
 }
 
+fn catalog(plugins: &[(&str, &str)]) -> Catalog {
+    let (actions, one) = (["echo", "log", "wait"], "basics");
+    let all: std::collections::BTreeSet<String> = actions.iter().map(|action| format!("{one}/{action}")).collect();
+    let versions = plugins.iter().map(|(plugin, version)| (*plugin, *version, actions.into()));
+    let versions = crate::versions::Versions::of(versions).pack(&all);
+    Catalog { digest: [3; 8], capabilities: vec![], actions: all.into_iter().collect(), caps: vec![], versions }
+}
+
 /// Each message as docs/protocol.md names it.
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let ran = Ran::new(
@@ -84,6 +92,8 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("Report", report.encode()),
         ("Reported", Reported { standing: standing(), view: 3 }.encode()),
         ("GetCatalog", GetCatalog {}.encode()),
+        ("Catalog, three actions of one plugin", catalog(&[("basics", "0.1.0")]).encode()),
+        ("Catalog, the same in two versions", catalog(&[("basics", "0.1.0"), ("basics", "0.2.0")]).encode()),
         ("Assign, one task of 100 B", Assign { jobs: vec![job(100)] }.encode()),
         ("Assign, a child of somebody with a key", Assign { jobs: vec![family_job(100)] }.encode()),
         ("Assigned", Assigned { refused: vec![] }.encode()),
@@ -178,13 +188,21 @@ fn only_short_first_words_are_looked_at_before_a_node_is_let_in() {
 
 #[test]
 fn lists_that_would_fill_the_memory_are_refused_while_they_are_read() {
-    let catalog =
-        Catalog { digest: [0; 8], capabilities: vec![], actions: vec![String::new(); MAX_OFFERED + 1], caps: vec![] };
+    let catalog = Catalog {
+        digest: [0; 8],
+        capabilities: vec![],
+        actions: vec![String::new(); MAX_OFFERED + 1],
+        caps: vec![],
+        versions: vec![],
+    };
     assert!(matches!(Catalog::decode(&catalog.encode()), Err(WireError::Parse(_))));
     let names = ["p/a", "a b", "\u{1b}[2J", ""].map(str::to_owned).to_vec();
-    let catalog = Catalog { digest: [0; 8], capabilities: names.clone(), actions: names, caps: vec![] };
+    let catalog =
+        Catalog { digest: [0; 8], capabilities: names.clone(), actions: names, caps: vec![], versions: vec![] };
     let cleaned = Catalog::decode(&catalog.encode()).unwrap().cleaned();
     assert_eq!((cleaned.capabilities, cleaned.actions), (vec!["p/a".to_owned()], vec!["p/a".to_owned()]));
+    let versions = Catalog { versions: vec![String::new(); MAX_OFFERED + 1], ..catalog.clone() };
+    assert!(Catalog::decode(&versions.encode()).is_err());
     let many = Assigned { refused: vec![TASK; MAX_ITEMS + 1] };
     assert!(Assigned::decode(&many.encode()).is_err());
 }

@@ -142,6 +142,11 @@ impl Identity {
         self.0.public
     }
 
+    /// The half of the public keys by which [`Identity::sign`] is checked.
+    pub fn signing_key(&self) -> [u8; 32] {
+        *self.0.public.last_chunk().expect("64 bytes end with 32")
+    }
+
     pub(crate) fn keys(&self) -> &Keys {
         &self.0.keys
     }

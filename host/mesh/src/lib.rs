@@ -10,6 +10,7 @@
 mod announce;
 mod call;
 mod dedupe;
+pub mod ed25519;
 mod engine;
 mod frame;
 mod identity;

@@ -1,12 +1,13 @@
 //! The plugins of one folder: which were loaded, which were not and why, and which of them an action's name means. It
 //! runs nothing and does not watch the folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use semver::Version;
 use strsim::normalized_damerau_levenshtein;
 
 use crate::interface::Grants;
@@ -113,7 +114,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// These plugins with the files that they came from; no two of one name.
+    /// These plugins with the files that they came from; no two of one name and version.
     #[must_use]
     pub fn of(plugins: impl IntoIterator<Item = (PathBuf, Arc<Plugin>)>) -> Catalog {
         let (paths, plugins) = plugins.into_iter().unzip();
@@ -126,11 +127,9 @@ impl Catalog {
         }
         let candidate = load::examine(&sandbox.0, &load::read_in(root, path)?)?;
         let plugin = load::link(&sandbox.0, &candidate, Grants::NONE)?;
-        match self.plugins.iter().position(|other| other.name() == plugin.name()) {
+        match self.plugins.iter().position(|other| other.full_name() == plugin.full_name()) {
             None => Ok(plugin),
-            Some(first) => {
-                Err(LoadError::DuplicateName { name: plugin.name().to_owned(), first: self.paths[first].clone() })
-            }
+            Some(first) => Err(LoadError::DuplicateName { name: plugin.full_name(), first: self.paths[first].clone() }),
         }
     }
 
@@ -151,30 +150,50 @@ impl Catalog {
         &self.rejected
     }
 
-    /// What `plugin/action`, or a bare `action`, means here: the plugin and the action's name within it.
+    /// What `plugin/action`, `plugin@version/action` or a bare `action` means here: the plugin and the action's name
+    /// within it. Where no version is named, the newest one that has the action counts.
     ///
     /// # Errors
     /// [`ResolveError::Unknown`] with names that are like it, or [`ResolveError::Ambiguous`].
     pub fn resolve(&self, action: &str) -> Result<(Arc<Plugin>, String), ResolveError> {
-        let (plugin_name, bare) = match action.split_once('/') {
+        let (plugin, bare) = match action.split_once('/') {
             Some((plugin, bare)) => (Some(plugin), bare),
             None => (None, action),
         };
-        let found: Vec<_> = self
-            .plugins
-            .iter()
-            .filter(|plugin| plugin_name.is_none_or(|name| name == plugin.name()))
-            .filter(|plugin| plugin.info().action(bare).is_some())
-            .collect();
-        match found[..] {
-            [plugin] => Ok((plugin.clone(), bare.to_owned())),
-            [] => Err(ResolveError::Unknown { action: action.to_owned(), near: self.near(action) }),
-            _ => {
-                let mut candidates: Vec<_> = found.iter().map(|plugin| format!("{}/{bare}", plugin.name())).collect();
-                candidates.sort();
-                Err(ResolveError::Ambiguous { action: action.to_owned(), candidates })
+        let (name, version) = match plugin.and_then(|plugin| plugin.split_once('@')) {
+            Some((name, version)) => (Some(name), Some(version)),
+            None => (plugin, None),
+        };
+        // Sorted by name; of each the newest.
+        let mut found: BTreeMap<&str, &Arc<Plugin>> = BTreeMap::new();
+        let named = self.plugins.iter().filter(|plugin| name.is_none_or(|name| name == plugin.name()));
+        let meant = named.filter(|plugin| version.is_none_or(|version| version == plugin.info().version));
+        for plugin in meant.filter(|plugin| plugin.info().action(bare).is_some()) {
+            let newest = found.entry(plugin.name()).or_insert(plugin);
+            if semantic(plugin) > semantic(newest) {
+                *newest = plugin;
             }
         }
+        if found.len() > 1 {
+            let candidates = found.keys().map(|plugin| format!("{plugin}/{bare}")).collect();
+            return Err(ResolveError::Ambiguous { action: action.to_owned(), candidates });
+        }
+        match found.pop_first() {
+            Some((_, plugin)) => Ok((plugin.clone(), bare.to_owned())),
+            None => {
+                let others = name.map(|name| self.versions(name, bare)).filter(|_| version.is_some());
+                let near = others.filter(|others| !others.is_empty()).unwrap_or_else(|| self.near(action));
+                Err(ResolveError::Unknown { action: action.to_owned(), near })
+            }
+        }
+    }
+
+    /// The versions of a plugin that have an action, the newest first.
+    fn versions(&self, name: &str, bare: &str) -> Vec<String> {
+        let named = self.plugins.iter().filter(|plugin| plugin.name() == name && plugin.info().action(bare).is_some());
+        let mut having: Vec<_> = named.collect();
+        having.sort_by_key(|plugin| std::cmp::Reverse(semantic(plugin)));
+        having.into_iter().take(MAX_NEAR).map(|plugin| format!("{}/{bare}", plugin.full_name())).collect()
     }
 
     fn near(&self, action: &str) -> Vec<String> {
@@ -189,7 +208,7 @@ impl Catalog {
         scored.into_iter().take(MAX_NEAR).map(|(_, name)| name).collect()
     }
 
-    /// Every action as `plugin/action`, sorted.
+    /// Every action as `plugin/action`, sorted, each once.
     #[must_use]
     pub fn actions(&self) -> Vec<String> {
         let mut names: Vec<_> = self
@@ -198,6 +217,7 @@ impl Catalog {
             .flat_map(|plugin| plugin.info().actions.iter().map(|action| format!("{}/{}", plugin.name(), action.name)))
             .collect();
         names.sort();
+        names.dedup();
         names
     }
 
@@ -214,13 +234,18 @@ impl Catalog {
     /// files are called.
     #[must_use]
     pub fn digest(&self) -> [u8; 8] {
-        let sorted: BTreeMap<_, _> = self.plugins.iter().map(|plugin| (plugin.name(), plugin.hash())).collect();
+        let sorted: BTreeSet<_> = self.plugins.iter().map(|plugin| (plugin.name(), plugin.hash())).collect();
         let mut hasher = blake3::Hasher::new();
         for (name, hash) in sorted {
             hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(hash);
         }
         *hasher.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes")
     }
+}
+
+/// For comparing; a version that is none has been refused before.
+fn semantic(plugin: &Plugin) -> Option<Version> {
+    Version::parse(&plugin.info().version).ok()
 }
 
 /// The files in `dir` that claim to be plugins, sorted.

@@ -127,11 +127,7 @@ fn check_name(what: &str, name: &str) -> Result<(), String> {
 
 /// `major.minor.patch`, perhaps with `-pre` and `+build`.
 fn check_version(version: &str) -> Result<(), String> {
-    let numbers = version.split(['-', '+']).next().unwrap_or_default();
-    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let parts: Vec<_> = numbers.split('.').collect();
-    let printable = version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte));
-    if version.len() <= MAX_VERSION_BYTES && printable && parts.len() == 3 && parts.into_iter().all(number) {
+    if version.len() <= MAX_VERSION_BYTES && semver::Version::parse(version).is_ok() {
         return Ok(());
     }
     Err(format!("its version is `{}`: use a semantic version, such as `1.0.0`", shown(version)))

@@ -195,6 +195,22 @@ impl Sandbox {
         load::examine(&self.0, &load::read_in(root, path)?)
     }
 
+    /// The same, where its compiled code is at hand; `None` where it is not. Blocks for milliseconds.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn examine_cached(&self, bytes: &[u8]) -> Result<Option<Arc<Candidate>>, LoadError> {
+        load::examine_cached(&self.0, bytes)
+    }
+
+    /// The bytes of a file that lies in the folder `root`, which is canonical. Nothing is compiled.
+    ///
+    /// # Errors
+    /// The file is too large, is none, cannot be read, or is a link that leads out of the folder.
+    pub fn read_in(root: &Path, path: &Path) -> Result<Vec<u8>, LoadError> {
+        load::read_in(root, path)
+    }
+
     /// Links a component with what it needs of `grants`. Compiles nothing.
     ///
     /// # Errors

@@ -66,10 +66,10 @@ pub enum LoadError {
         /// Its size in bytes.
         size: u64,
     },
-    /// Another plugin of that name was loaded before.
-    #[error("the plugin `{name}` is already loaded from {}: remove one of the two", first.display())]
+    /// Another plugin of that name and version was loaded before.
+    #[error("`{name}` is already loaded from {}: remove one of the two, or give this one a version of its own", first.display())]
     DuplicateName {
-        /// The name.
+        /// The name and version.
         name: String,
         /// Where the other one lies.
         first: PathBuf,
@@ -141,13 +141,30 @@ pub(crate) fn read_in(root: &Path, path: &Path) -> Result<Vec<u8>, LoadError> {
 pub(crate) fn examine(inner: &Inner, bytes: &[u8]) -> Result<Arc<Candidate>, LoadError> {
     inspect::check(bytes)?;
     let hash = blake3::hash(bytes);
+    let cached = inner.cache.as_ref().and_then(|cache| cache.load(&inner.around.engine, &hash));
+    conclude(inner, bytes, &hash, cached)
+}
+
+/// The same without compiling: `None` where the code is not at hand.
+pub(crate) fn examine_cached(inner: &Inner, bytes: &[u8]) -> Result<Option<Arc<Candidate>>, LoadError> {
+    inspect::check(bytes)?;
+    let hash = blake3::hash(bytes);
+    let cached = inner.cache.as_ref().and_then(|cache| cache.load(&inner.around.engine, &hash));
+    cached.map(|cached| conclude(inner, bytes, &hash, Some(cached))).transpose()
+}
+
+fn conclude(
+    inner: &Inner,
+    bytes: &[u8],
+    hash: &blake3::Hash,
+    cached: Option<(Component, PluginInfo)>,
+) -> Result<Arc<Candidate>, LoadError> {
     let engine = &inner.around.engine;
-    let cached = inner.cache.as_ref().and_then(|cache| cache.load(engine, &hash));
     let from_cache = cached.is_some();
     let (component, known, kept) = match cached {
         Some((component, info)) => (component, Some(info), None),
         None => {
-            let (component, kept) = compile(inner, bytes, &hash)?;
+            let (component, kept) = compile(inner, bytes, hash)?;
             (component, None, kept)
         }
     };
@@ -160,7 +177,7 @@ pub(crate) fn examine(inner: &Inner, bytes: &[u8]) -> Result<Arc<Candidate>, Loa
     // Also what was kept: the rules may be newer than it.
     info.check().map_err(LoadError::BadDescription)?;
     if let (Some(cache), Some(code_hash)) = (&inner.cache, kept) {
-        cache.keep_info(&hash, code_hash, &info);
+        cache.keep_info(hash, code_hash, &info);
     }
     let size = bytes.len() as u64;
     let hash = *hash.as_bytes();

@@ -86,6 +86,12 @@ impl Candidate {
         &self.info.name
     }
 
+    /// Its name and version, as `plugin@version`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}@{}", self.info.name, self.info.version)
+    }
+
     /// The interfaces that it imports, read from the component itself, such as `akita:plugin/log@0.1.0`.
     #[must_use]
     pub fn imports(&self) -> &[String] {

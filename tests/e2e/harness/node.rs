@@ -9,9 +9,10 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{LOOK, Out, PATIENCE, Spec, find};
+use super::{LOOK, Out, PATIENCE, Spec, find, wait_until};
 use crate::prepare::{copy_entries, seed_compiled};
 
 /// Lines of a log that are shown after a failure.
@@ -101,6 +102,16 @@ impl TestNode {
     pub fn start(&mut self) {
         self.spawn();
         self.wait_until_running();
+        if self.spec.compile {
+            // Large plugins are compiled while the node runs; what is tested needs them.
+            let compiling = |list: &Value| {
+                list["plugins"].as_array().is_some_and(|all| all.iter().any(|plugin| plugin["status"] == "compiling"))
+            };
+            wait_until(
+                "its plugins to be compiled",
+                || !matches!(self.try_get("/plugins"), Some((200, list)) if compiling(&list)),
+            );
+        }
     }
 
     /// Waits until the process that was spawned runs.

@@ -6,6 +6,7 @@ use akita_core::{
     Command, EventType, NodeId,
     schedule::{Load, Offer},
     tuning::MAX_RTT_MS,
+    versions::Versions,
     wire::{Catalog, GetCatalog, Message, NodeView, Refusal, Refused, Report, Reported, View},
 };
 
@@ -121,9 +122,11 @@ impl Cluster {
         match catalog {
             Ok(catalog) => {
                 let catalog = catalog.cleaned();
+                let actions = catalog.actions.into_iter().collect();
                 let offer = Offer {
                     slots,
-                    actions: catalog.actions.into_iter().collect(),
+                    versions: Versions::unpack(&catalog.versions, &actions),
+                    actions,
                     capabilities: catalog.capabilities.into_iter().collect(),
                     caps: catalog.caps.into_iter().collect(),
                 };

@@ -88,6 +88,7 @@ impl Offered {
         let words = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
         let (capabilities, mut actions) = (words(&offer.capabilities), words(&offer.actions));
         actions.extend(offer.caps.iter().map(|(plugin, most)| format!("{plugin} at most {most}")));
+        actions.extend(offer.versions.words());
         let digest =
             membership::catalog_digest(capabilities.iter().map(String::as_str), actions.iter().map(String::as_str));
         Offered { offer, digest }
@@ -262,6 +263,7 @@ impl Cluster {
             capabilities: offer.capabilities.iter().cloned().collect(),
             actions: offer.actions.iter().cloned().collect(),
             caps: offer.caps.iter().map(|(plugin, most)| (plugin.clone(), *most)).collect(),
+            versions: offer.versions.pack(&offer.actions),
         }
     }
 

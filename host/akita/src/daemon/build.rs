@@ -328,6 +328,7 @@ fn greet(settings: &Settings, node: &Node, mesh: &Mesh, listener: Option<&TcpLis
         api,
         mesh = mesh.describe(),
         plugins = node.plugins.shelf().catalog.plugins().len(),
+        compiling = node.plugins.work().len(),
         slots = settings.slots,
         "the node is running"
     );

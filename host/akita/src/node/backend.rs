@@ -44,7 +44,7 @@ impl Backend for Node {
     }
 
     async fn plugins(&self) -> Result<PluginList, NodeError> {
-        Ok(convert::plugins(&self.plugins.shelf()))
+        Ok(convert::plugins(&self.plugins.shelf(), &self.plugins.work()))
     }
 
     async fn switch_plugin(&self, name: String, on: bool) -> Result<SwitchedView, NodeError> {

@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    plugins::{self, Item, Shelf},
+    plugins::{self, Item, Shelf, Work},
     store::TaskMeta,
     view::{
-        ActionView, ClusterView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView, SwitchedView, TaskError,
-        TaskView,
+        ActionView, ClusterView, CompilingView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView,
+        SwitchedView, TaskError, TaskView,
     },
 };
 
@@ -140,13 +140,32 @@ pub(super) fn role(leads: bool) -> &'static str {
     if leads { "leader" } else { "worker" }
 }
 
-pub(super) fn plugins(shelf: &Shelf) -> PluginList {
-    PluginList { plugins: shelf.items.iter().map(item).collect(), problem: shelf.problem.clone() }
+pub(super) fn plugins(shelf: &Shelf, work: &[Work]) -> PluginList {
+    let mut plugins: Vec<PluginView> = shelf.items.iter().map(item).collect();
+    for one in work {
+        let compiling = Some(CompilingView {
+            ahead: one.ahead as u64,
+            elapsed_ms: one.since.map(|since| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        });
+        match plugins.iter_mut().find(|plugin| plugin.file == one.file) {
+            // It is what it was until its new content is compiled.
+            Some(plugin) => plugin.compiling = compiling,
+            None => {
+                let status = "compiling".to_owned();
+                plugins.push(PluginView { status, compiling, ..unknown(one.file.clone()) });
+            }
+        }
+    }
+    plugins.sort_by(|a, b| a.file.cmp(&b.file));
+    PluginList { plugins, problem: shelf.problem.clone() }
 }
 
 /// What became of a plugin that was switched.
 pub(super) fn switched(name: String, shelf: &Shelf) -> SwitchedView {
-    let found = shelf.items.iter().find(|item| item.candidate.as_ref().is_some_and(|one| one.name() == name));
+    // Of several versions the one that was switched, or, of a name without a version, the first that is not ready.
+    let of_it = |item: &&Item| item.candidate.as_ref().is_some_and(|one| one.name() == name || one.full_name() == name);
+    let is_ready = |item: &&Item| item.verdict.status == plugins::Status::Ready;
+    let found = shelf.items.iter().filter(of_it).min_by_key(is_ready);
     let Some(Item { verdict, .. }) = found else {
         return SwitchedView { name, status: "absent".into(), reason: None, hint: None };
     };
@@ -157,8 +176,12 @@ pub(super) fn switched(name: String, shelf: &Shelf) -> SwitchedView {
 fn item(item: &Item) -> PluginView {
     let mut view = match &item.candidate {
         Some(one) => candidate(item.file.clone(), one),
-        None => unknown(item.file.clone()),
+        None => {
+            let hash = item.hash.as_ref().map(plugins::hex).unwrap_or_default();
+            PluginView { hash, size: item.size, ..unknown(item.file.clone()) }
+        }
     };
+    view.signed_by = item.seal.proved().map(|signature| signature.key.to_string());
     view.status = item.verdict.status.as_str().to_owned();
     view.reason.clone_from(&item.verdict.reason);
     view.hint.clone_from(&item.verdict.hint);
@@ -187,6 +210,8 @@ fn unknown(file: String) -> PluginView {
         imports: Vec::new(),
         needs: Vec::new(),
         granted: Vec::new(),
+        signed_by: None,
+        compiling: None,
     }
 }
 
@@ -219,6 +244,8 @@ pub fn candidate(file: String, plugin: &Candidate) -> PluginView {
         imports: plugin.imports().to_vec(),
         needs: names(plugin.needs()),
         granted: Vec::new(),
+        signed_by: None,
+        compiling: None,
     }
 }
 

@@ -126,7 +126,7 @@ impl Node {
         }
         self.permit(&incoming)?;
         let ids: Vec<TaskId> = incoming.iter().map(|task| task.id).collect();
-        let statuses = self.place(incoming).await?;
+        let statuses = self.place(incoming).await.map_err(|error| self.while_compiling(error))?;
         let views = ids.into_iter().zip(statuses);
         Ok(views
             .map(|(id, status)| SubmittedView { task_id: id.to_string(), status: status.as_str().to_owned() })
@@ -145,6 +145,17 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// An action that is not there may be that of a plugin which is not compiled yet.
+    fn while_compiling(&self, error: NodeError) -> NodeError {
+        match (error, self.plugins.work().len()) {
+            (NodeError::Invalid { detail, hint }, waiting @ 1..) => {
+                let also = format!("this node still compiles plugins ({waiting}), see `akita plugin list`");
+                NodeError::Invalid { detail, hint: format!("{hint}; {also}") }
+            }
+            (error, _) => error,
+        }
     }
 
     fn spec(&self, task: NewTask, key: Option<KeyPrint>) -> Result<TaskSpec, String> {

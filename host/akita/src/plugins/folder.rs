@@ -1,14 +1,14 @@
-//! What lies in the folder and since when it lies there unchanged: a file that is still being written is left alone. It
-//! reads no file's content.
+//! What lies in the folder and since when it lies there unchanged: a file that is still being written is left alone, and
+//! so is one whose signature is. It reads no file's content.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
 
-use super::grants;
+use super::{grants, signature};
 
 /// A file that did not change for so long is read. Copying writes in far shorter steps, also over a slow network.
 pub const SETTLE: Duration = Duration::from_millis(400);
@@ -37,7 +37,7 @@ impl Stamp {
     }
 }
 
-/// What is there now: plugins, and the file of grants.
+/// What is there now: plugins, their signatures, and the file of grants.
 ///
 /// # Errors
 /// The folder cannot be read. No folder is an empty one.
@@ -47,6 +47,8 @@ pub fn list(dir: &Path) -> io::Result<Vec<(PathBuf, Stamp)>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
+    let signatures: Vec<PathBuf> = paths.iter().map(|path| signature::path_of(path)).collect();
+    paths.extend(signatures);
     paths.push(dir.join(grants::FILE_NAME));
     // A file that went between two looks is not there. A link counts as what it leads to; one that leads nowhere as
     // itself, so that it is listed with a reason.
@@ -89,13 +91,20 @@ impl Folder {
             steps.push(Step::Gone(path));
         }
         for (path, stamp) in found {
-            let seen = self.0.entry(path.clone()).or_insert(Seen { stamp, since: now, taken: None });
+            let seen = self.0.entry(path).or_insert(Seen { stamp, since: now, taken: None });
             if seen.stamp != stamp {
                 (seen.stamp, seen.since) = (stamp, now);
             }
-            if seen.taken != Some(stamp) && now.saturating_duration_since(seen.since) >= settle {
-                seen.taken = Some(stamp);
-                steps.push(Step::Read(path));
+        }
+        let moving = |seen: &Seen| now.saturating_duration_since(seen.since) < settle;
+        let restless: BTreeSet<PathBuf> =
+            self.0.iter().filter(|(_, seen)| moving(seen)).map(|(path, _)| path.clone()).collect();
+        for (path, seen) in &mut self.0 {
+            // The two belong together: one of them by itself would be taken for a fault.
+            let other = signature::signed_by(path).unwrap_or_else(|| signature::path_of(path));
+            if seen.taken != Some(seen.stamp) && !restless.contains(path) && !restless.contains(&other) {
+                seen.taken = Some(seen.stamp);
+                steps.push(Step::Read(path.clone()));
             }
         }
         steps
@@ -142,6 +151,19 @@ mod tests {
         assert!(!folder.is_restless());
         assert_eq!(folder.observe(after(10), SETTLE, vec![at("a", 3)]), []);
         assert_eq!(folder.observe(after(12), SETTLE, vec![at("a", 3)]), [read("a")], "it changed");
+    }
+
+    #[test]
+    fn a_plugin_and_its_signature_are_read_together() {
+        let mut folder = Folder::default();
+        let begin = Instant::now();
+        assert_eq!(folder.observe(begin, SETTLE, vec![at("a.wasm", 1)]), []);
+        let both = || vec![at("a.wasm", 1), at("a.wasm.sig", 1)];
+        assert_eq!(folder.observe(begin + SETTLE, SETTLE, both()), [], "the signature is still being written");
+        let steps = folder.observe(begin + SETTLE * 2, SETTLE, both());
+        assert_eq!(steps, [read("a.wasm"), read("a.wasm.sig")]);
+        let gone = folder.observe(begin + SETTLE * 2, SETTLE, vec![at("a.wasm", 1)]);
+        assert_eq!(gone, [Step::Gone("a.wasm.sig".into())]);
     }
 
     #[test]

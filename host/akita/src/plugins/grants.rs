@@ -16,6 +16,7 @@ use akita_sandbox::{Grants, Interface, Limits};
 use toml::de::{DeTable, DeValue};
 
 use super::callers::{Callers, MAX_CALLERS, Who};
+use super::trust::{self, Rule, Trust};
 use crate::config::nearest;
 
 /// The file's name, in the folder of plugins.
@@ -33,7 +34,7 @@ const MAX_PATTERN_BYTES: usize = 63;
 const MOST_CHILDREN: i64 = 1_000;
 
 /// The keys of an entry.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "interfaces",
     "timeout_s",
     "memory_mb",
@@ -44,6 +45,7 @@ const KEYS: [&str; 10] = [
     "action",
     "max_children",
     "max_depth",
+    "trust",
 ];
 /// The keys of an action's own table.
 const ACTION_KEYS: [&str; 1] = ["callers"];
@@ -118,18 +120,25 @@ impl Terms {
 
 /// A plugin's name, or a pattern in which `*` stands for any letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
     fn is_exact(&self) -> bool {
         !self.0.contains('*')
     }
 
+    /// Which of two comes first.
+    fn more_specific(&self, other: &Pattern) -> std::cmp::Ordering {
+        let rank = |one: &Pattern| (one.is_exact(), one.letters());
+        rank(other).cmp(&rank(self)).then_with(|| self.0.cmp(&other.0))
+    }
+
     fn letters(&self) -> usize {
         self.0.bytes().filter(|byte| *byte != b'*').count()
     }
 
-    fn matches(&self, name: &str) -> bool {
+    /// Whether it stands for that name.
+    pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();
         let Some(mut rest) = name.strip_prefix(first) else { return false };
@@ -148,8 +157,10 @@ impl Pattern {
 pub struct GrantsFile {
     /// The most specific first.
     entries: Vec<(Pattern, Terms)>,
+    trust: Trust,
     /// BLAKE3 of the text, hex; empty where there is no file.
     hash: String,
+    text: String,
 }
 
 impl GrantsFile {
@@ -161,7 +172,10 @@ impl GrantsFile {
         let file = file.into();
         let line_of = |offset: usize| text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count();
         match parse(text) {
-            Ok(read) => Ok(GrantsFile { hash: blake3::hash(text.as_bytes()).to_hex().to_string(), ..read }),
+            Ok(read) => {
+                let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
+                Ok(GrantsFile { hash, text: text.to_owned(), ..read })
+            }
             Err((offset, reason)) => Err(GrantsError { file, line: line_of(offset) + 1, reason }),
         }
     }
@@ -175,6 +189,21 @@ impl GrantsFile {
     /// BLAKE3 of the text, hex; empty where there is no file.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// What it was read from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whose plugins may run.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Nothing is granted and nobody trusted, because the file cannot be used and no earlier one is known.
+    pub fn closed(reason: String) -> GrantsFile {
+        GrantsFile { trust: Trust::unknown(reason), ..GrantsFile::default() }
     }
 
     /// Entries.
@@ -218,7 +247,7 @@ pub fn read(path: &Path) -> Result<GrantsFile, String> {
 }
 
 /// Where in the text, and what is wrong.
-type Fault = (usize, String);
+pub type Fault = (usize, String);
 
 fn parse(text: &str) -> Result<GrantsFile, Fault> {
     let table = DeTable::parse(text)
@@ -226,8 +255,12 @@ fn parse(text: &str) -> Result<GrantsFile, Fault> {
     let mut file = GrantsFile::default();
     for (key, value) in table.get_ref() {
         let (at, word) = (key.span().start, key.get_ref().as_ref());
+        if word == "trust" {
+            file.trust.rule = trust::rule(value.span().start, value.get_ref())?;
+            continue;
+        }
         if word != "plugin" {
-            return Err((at, unknown("table", word, &["plugin"], "entries are written as [plugin.NAME]")));
+            return Err((at, unknown("key", word, &["plugin", "trust"], "entries are written as [plugin.NAME]")));
         }
         let DeValue::Table(plugins) = value.get_ref() else {
             return Err((at, "`plugin` is a table: write [plugin.NAME]".to_owned()));
@@ -237,13 +270,24 @@ fn parse(text: &str) -> Result<GrantsFile, Fault> {
             let DeValue::Table(keys) = value.get_ref() else {
                 return Err((at, format!("`plugin.{name}` is a table: write [plugin.{name}] and its keys below")));
             };
-            file.entries.push((pattern(name).map_err(|reason| (at, reason))?, entry(keys)?));
+            let pattern = pattern(name).map_err(|reason| (at, reason))?;
+            if let Some(value) = keys.get("trust") {
+                file.trust.named.push((pattern.clone(), own_rule(value.span().start, value.get_ref())?));
+            }
+            file.entries.push((pattern, entry(keys)?));
         }
     }
-    file.entries.sort_by(|(a, _), (b, _)| {
-        (b.is_exact(), b.letters()).cmp(&(a.is_exact(), a.letters())).then_with(|| a.0.cmp(&b.0))
-    });
+    file.entries.sort_by(|(a, _), (b, _)| a.more_specific(b));
+    file.trust.named.sort_by(|(a, _), (b, _)| a.more_specific(b));
     Ok(file)
+}
+
+/// What a plugin is called is known before it runs only from its signature, so `any` cannot be for some names alone.
+fn own_rule(at: usize, value: &DeValue<'_>) -> Result<Rule, Fault> {
+    match trust::rule(at, value)? {
+        Rule::Any => Err((at, "trust of some plugins alone is \"signed\" or a list of public keys".to_owned())),
+        rule => Ok(rule),
+    }
 }
 
 fn pattern(name: &str) -> Result<Pattern, String> {
@@ -277,6 +321,8 @@ fn entry(keys: &DeTable<'_>) -> Result<Terms, Fault> {
             "max_children" => terms.max_children = u32::try_from(whole(0, MOST_CHILDREN)?).ok(),
             "max_depth" => terms.max_depth = u8::try_from(whole(0, MAX_DEPTH.into())?).ok(),
             "kv_quota_bytes" => terms.kv_quota_bytes = Some(whole(0, MAX_KV_QUOTA)?),
+            // For the names, not for what they get; see `own_rule`.
+            "trust" => {}
             other => return Err((at, unknown("key", other, &KEYS, &format!("an entry has {}", KEYS.join(", "))))),
         }
     }

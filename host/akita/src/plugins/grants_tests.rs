@@ -57,7 +57,7 @@ fn a_fault_is_named_with_its_line_and_what_was_meant() {
     refused("[plugin.a]\n\nintefaces = []", "akita-plugins.toml:3: unknown key `intefaces`: did you mean interfaces?");
     refused("[plugin.a]\ninterfaces = [\"sensor\"]", ":2: unknown interface `sensor`: did you mean sensors?");
     refused("[plugin.a]\ninterfaces = [\"teleport\"]", "interfaces is a list of blobs, http, kv, mesh, sensors, tasks");
-    refused("[plugins.a]\nmemory_mb = 1", ":1: unknown table `plugins`: did you mean plugin?");
+    refused("[plugins.a]\nmemory_mb = 1", ":1: unknown key `plugins`: did you mean plugin?");
     refused("[plugin.a]\nmemory_mb = 0", "memory_mb is a whole number from 1 to 4096");
     refused("[plugin.a]\nmemory_mb = 1.5", "memory_mb is a whole number");
     refused("[plugin.a]\ntimeout_s = -1", "timeout_s is a number");

@@ -2,19 +2,16 @@
 //! new shelf in the place of the old one, and tells the cluster and the ledger.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use akita_core::{Command, EventType, NodeId};
-use akita_sandbox::{Candidate, Grants, Hosts, Interface, LoadError, MAX_PLUGINS, Plugin, Sandbox};
+use akita_sandbox::{Candidate, Grants, Hosts, Interface, LoadError, Plugin, Sandbox};
 use anyhow::Context;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -22,8 +19,11 @@ use super::{
     folder::{self, Folder, SETTLE, Step},
     grants::{self, DEFAULT_KV_QUOTA, GrantsFile, Terms},
     hosts::{MachineSensors, PluginKv},
-    notes::Notes,
-    shelf::{Line, Loaded, Maker, Shelf, Stock, diff, hex},
+    notes::{self, Notes},
+    queue::Queue,
+    reading::{Entry, Reading, What, file_name},
+    shelf::{Line, Maker, Shelf, Stock, diff, hex},
+    signature,
     wake::Wake,
 };
 use crate::{cluster::Cluster, config::nearest, driver::Driver, resources::Resources, store::Store, view::NodeError};
@@ -35,6 +35,11 @@ const TURN: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_millis(100);
 /// How long the ledger is waited for: the loop must see the node stop.
 const LEDGER_WAIT: Duration = Duration::from_secs(30);
+/// How long a start waits for plugins that have to be compiled: small ones are there from the first moment on, and
+/// nobody waits long for a node.
+const START_PATIENCE: Duration = Duration::from_secs(2);
+/// Larger files are not waited for at all: a start would only be delayed, not complete.
+const SMALL_FILE: u64 = 1 << 20;
 
 /// What the keeper needs.
 pub struct Start {
@@ -95,20 +100,23 @@ pub struct Keeper {
     plugins: Plugins,
     requests: mpsc::Receiver<Request>,
     folder: Folder,
-    files: BTreeMap<PathBuf, Loaded>,
+    files: BTreeMap<PathBuf, Entry>,
     grants: GrantsFile,
+    /// Since when the file of grants is not there any more, while the grants are still those that it held.
+    grants_gone: Option<Instant>,
     problem: Option<String>,
+    /// Of the grants that the store has for the next start.
+    grants_kept: Option<String>,
     notes: Notes,
     /// As the store has them.
     kept: Notes,
     /// Rows that the ledger does not have yet.
     rows: Vec<Vec<(String, String)>>,
-    queue: VecDeque<PathBuf>,
-    loading: Option<(PathBuf, JoinHandle<Loaded>)>,
+    queue: Queue,
 }
 
 impl Keeper {
-    /// Loads all that is there, and waits for it: a node offers its plugins from the first moment on.
+    /// Takes all that is compiled already, and waits a little for what is soon: the rest is compiled while the node runs.
     ///
     /// # Errors
     /// The folder is there and cannot be read, or the database cannot.
@@ -126,26 +134,77 @@ impl Keeper {
             folder: Folder::default(),
             files: BTreeMap::new(),
             grants: GrantsFile::default(),
+            grants_gone: None,
             problem: None,
+            grants_kept: None,
             kept: notes.clone(),
             notes,
             rows: Vec::new(),
-            queue: VecDeque::new(),
-            loading: None,
+            queue: Queue::default(),
         };
+        keeper.recall_grants().await?;
         let found = look(&keeper.dir).await.with_context(|| format!("cannot read {}", keeper.dir.display()))?;
+        let found_sizes = found.iter().map(|(path, stamp)| (path.clone(), stamp.len)).collect();
         for step in keeper.folder.observe(Instant::now(), Duration::ZERO, found) {
             keeper.step(step).await;
         }
         if !keeper.folder.has(&keeper.dir.join(grants::FILE_NAME)) {
             keeper.take_grants(Ok(GrantsFile::default()));
         }
-        while let Some(path) = keeper.queue.pop_front() {
-            let loaded = keeper.load(path.clone()).await.unwrap_or_else(|error| Err(broken(&error)));
-            keeper.loaded(path, loaded);
-        }
+        keeper.keep_grants().await;
+        keeper.take_compiled(found_sizes).await;
         keeper.arrange().await;
         Ok((plugins, keeper))
+    }
+
+    /// Until the file of grants is read, those of the last run hold.
+    async fn recall_grants(&mut self) -> anyhow::Result<()> {
+        let Some(text) = notes::last_grants(&self.store).await? else {
+            // Should the file be broken, nobody may be trusted for want of knowing whom.
+            self.grants = GrantsFile::closed(format!("{} was never read", grants::FILE_NAME));
+            return Ok(());
+        };
+        self.grants = GrantsFile::parse(self.dir.join(grants::FILE_NAME), &text).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the grants of the last run are not understood");
+            GrantsFile::closed(format!("{} was never read", grants::FILE_NAME))
+        });
+        Ok(())
+    }
+
+    /// Keeps what is granted now for a start at which the file is broken.
+    async fn keep_grants(&mut self) {
+        if self.problem.is_some() || self.grants_kept.as_deref() == Some(self.grants.hash()) {
+            return;
+        }
+        match notes::keep_grants(&self.store, self.grants.text()).await {
+            Ok(()) => self.grants_kept = Some(self.grants.hash().to_owned()),
+            Err(error) => tracing::warn!(%error, "the plugins' grants could not be kept for the next start"),
+        }
+    }
+
+    /// Takes what needs no compiling, then compiles the smallest files while the time for it lasts.
+    async fn take_compiled(&mut self, sizes: BTreeMap<PathBuf, u64>) {
+        let size = |path: &PathBuf| sizes.get(path).copied().unwrap_or_default();
+        let mut files = self.queue.take_waiting();
+        files.sort_by_key(|path| (size(path), path.clone()));
+        let mut small = 0;
+        for path in files {
+            let reading = self.reading(path.clone());
+            let read = tokio::task::spawn_blocking(move || reading.at_hand()).await.unwrap_or_default();
+            match read {
+                Some(entry) => drop(self.take(path, entry)),
+                None => {
+                    small += usize::from(size(&path) <= SMALL_FILE);
+                    self.queue.push(path);
+                }
+            }
+        }
+        let end = tokio::time::Instant::now() + START_PATIENCE;
+        for _ in 0..small {
+            self.begin_next();
+            let Ok((path, entry)) = tokio::time::timeout_at(end, self.queue.ended()).await else { return };
+            self.take(path, entry);
+        }
     }
 
     /// Keeps them until `stop`.
@@ -161,10 +220,11 @@ impl Keeper {
                 () = wake.word() => next = next.min(tokio::time::Instant::now() + SOON),
                 () = tokio::time::sleep_until(next) => {
                     changed = self.look(&mut wake).await;
-                    let pause = if self.folder.is_restless() { SOON } else { TURN };
+                    let restless = self.folder.is_restless() || self.grants_gone.is_some();
+                    let pause = if restless { SOON } else { TURN };
                     next = tokio::time::Instant::now() + pause;
                 }
-                (path, loaded) = ended(&mut self.loading) => changed = self.loaded(path, loaded),
+                (path, entry) = self.queue.ended() => changed = self.take(path, entry),
             }
             self.begin_next();
             if changed {
@@ -192,6 +252,14 @@ impl Keeper {
         for step in self.folder.observe(Instant::now(), SETTLE, found) {
             changed |= self.step(step).await;
         }
+        // Many programs write a file by removing it first; for that moment nothing is granted or trusted anew.
+        if self.grants_gone.is_some_and(|since| since.elapsed() >= SETTLE) {
+            self.take_grants(Ok(GrantsFile::default()));
+            changed = true;
+        }
+        if changed {
+            self.keep_grants().await;
+        }
         changed
     }
 
@@ -200,13 +268,16 @@ impl Keeper {
         match step {
             Step::Read(path) if is_grants(&path) => self.read_grants(path).await,
             Step::Gone(path) if is_grants(&path) => {
-                self.take_grants(Ok(GrantsFile::default()));
-                true
+                self.grants_gone = Some(Instant::now());
+                false
+            }
+            Step::Read(path) | Step::Gone(path) if signature::signed_by(&path).is_some() => {
+                let signed = signature::signed_by(&path).filter(|signed| self.folder.has(signed));
+                signed.into_iter().for_each(|signed| self.queue.push(signed));
+                false
             }
             Step::Read(path) => {
-                if !self.queue.contains(&path) {
-                    self.queue.push_back(path);
-                }
+                self.queue.push(path);
                 false
             }
             Step::Gone(path) => self.files.remove(&path).is_some(),
@@ -221,6 +292,7 @@ impl Keeper {
     }
 
     fn take_grants(&mut self, read: Result<GrantsFile, String>) {
+        self.grants_gone = None;
         match read {
             Ok(grants) => {
                 self.problem = None;
@@ -228,12 +300,17 @@ impl Keeper {
                     tracing::info!(entries = grants.len(), "the plugins' grants have changed");
                     let what = [("what", "grants".to_owned()), ("file", grants::FILE_NAME.to_owned())];
                     let entries = [("entries", grants.len().to_string()), ("plugins", grants.to_string())];
-                    let hash = [("hash", grants.hash().to_owned())];
+                    let hash = [("hash", grants.hash().to_owned()), ("trust", grants.trust().rule.to_string())];
                     let all = what.into_iter().chain(entries).chain(hash).filter(|(_, value)| !value.is_empty());
                     self.rows.push(all.map(|(key, value)| (key.to_owned(), value)).collect());
                     grants.hash().clone_into(&mut self.notes.grants);
                 }
                 self.grants = grants;
+                // Who is trusted now may be asked now.
+                let trust = self.grants.trust();
+                let unasked = self.files.iter().filter(|(_, entry)| matches!(entry.what, What::Unasked));
+                let trusted = unasked.filter(|(path, entry)| trust.admits(&file_name(path), &entry.seal).is_ok());
+                trusted.for_each(|(path, _)| self.queue.push(path.clone()));
             }
             Err(problem) => {
                 tracing::warn!("the plugins' grants are not used: {problem}; what was granted before stays");
@@ -242,54 +319,59 @@ impl Keeper {
         }
     }
 
-    /// Begins to load the next file, one at a time: the compiler takes much memory.
+    /// Begins to read the next file, and shows how far that is.
     fn begin_next(&mut self) {
-        while self.loading.is_none() {
-            let Some(path) = self.queue.pop_front() else { return };
-            if self.folder.has(&path) {
-                let loading = self.load(path.clone());
-                self.loading = Some((path, loading));
-            }
+        let mut queue = std::mem::take(&mut self.queue);
+        let begun = queue.begin(|path| self.folder.has(path), |path| self.reading(path));
+        if let Some(path) = begun {
+            tracing::debug!(file = %path.display(), "reading a plugin");
         }
+        self.queue = queue;
+        self.plugins.show_work(self.queue.work());
     }
 
-    fn load(&self, path: PathBuf) -> JoinHandle<Loaded> {
-        let (sandbox, dir) = (self.workshop.sandbox.clone(), self.dir.clone());
-        let others = self.files.iter().filter(|(other, loaded)| **other != path && loaded.is_ok()).count();
-        tokio::task::spawn_blocking(move || {
-            if others >= MAX_PLUGINS {
-                return Err(Arc::new(LoadError::TooMany { max: MAX_PLUGINS }));
-            }
-            tracing::debug!(file = %path.display(), "loading a plugin");
-            let root = dir.canonicalize().map_err(|source| LoadError::Io { path: dir, source })?;
-            sandbox.examine_in(&root, &path).map_err(Arc::new)
-        })
+    fn reading(&self, path: PathBuf) -> Reading {
+        let (sandbox, dir, trust) = (self.workshop.sandbox.clone(), self.dir.clone(), self.grants.trust().clone());
+        let plugins = self.files.iter().filter(|(other, entry)| **other != path && entry.plugin().is_some());
+        let others = plugins.count();
+        Reading { sandbox, dir, path, trust, others }
     }
 
     /// Takes what a file turned out to be. `true` if that changes anything.
-    fn loaded(&mut self, path: PathBuf, loaded: Loaded) -> bool {
+    fn take(&mut self, path: PathBuf, mut entry: Entry) -> bool {
         if !self.folder.has(&path) {
             return false;
         }
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match &loaded {
-            Ok(plugin) => {
+        let (file, old) = (file_name(&path), self.files.get(&path));
+        match &mut entry.what {
+            What::Plugin(plugin) => {
                 let (version, compiled) = (plugin.info().version.as_str(), !plugin.from_cache());
                 let actions = plugin.info().actions.len();
                 tracing::info!(file, plugin = plugin.name(), version, actions, compiled, "a plugin was read");
-                if self.files.get(&path).is_some_and(|old| matches!(old, Ok(old) if old.hash() == plugin.hash())) {
+                // The same content keeps what it is linked with.
+                if let Some(same) = old.and_then(Entry::plugin).filter(|old| old.hash() == plugin.hash()) {
+                    if old.is_some_and(|old| old.seal == entry.seal) {
+                        return false;
+                    }
+                    *plugin = Arc::clone(same);
+                }
+            }
+            What::Rejected(error) => {
+                tracing::warn!(file, %error, "a file is no plugin");
+                // Somebody stopped writing half-way: what was there before is better, and what comes will be read.
+                if matches!(**error, LoadError::Truncated { .. }) && old.is_some_and(|old| old.plugin().is_some()) {
                     return false;
                 }
             }
-            Err(error) => {
-                tracing::warn!(file, %error, "a file is no plugin");
-                // Somebody stopped writing half-way: what was there before is better, and what comes will be read.
-                if matches!(**error, LoadError::Truncated { .. }) && matches!(self.files.get(&path), Some(Ok(_))) {
-                    return false;
+            What::Unasked => {
+                tracing::warn!(file, "a file is not trusted");
+                // Unless it is by now: whom to trust may have changed while it was read.
+                if self.grants.trust().admits(&file, &entry.seal).is_ok() {
+                    self.queue.push(path.clone());
                 }
             }
         }
-        self.files.insert(path, loaded);
+        self.files.insert(path, entry);
         true
     }
 
@@ -313,17 +395,20 @@ impl Keeper {
     }
 
     async fn switch(&mut self, name: &str, on: bool) -> Result<(), NodeError> {
-        let known = || self.files.values().flatten().map(|plugin| plugin.name());
+        let plugins: Vec<&Arc<Candidate>> = self.files.values().filter_map(Entry::plugin).collect();
+        let meant = |plugin: &Candidate| plugin.name() == name || plugin.full_name() == name;
         // One whose file is gone can still be enabled, so that it is when it comes back.
-        let is_known = known().any(|known| known == name) || on && self.notes.disabled.contains(name);
+        let is_known = plugins.iter().any(|plugin| meant(plugin)) || on && self.notes.disabled.contains(name);
         if !is_known {
-            let near = nearest(name, known().map(str::to_owned));
-            return Err(NodeError::NoSuchPlugin { name: name.to_owned(), near });
+            let names = plugins.iter().flat_map(|plugin| [plugin.name().to_owned(), plugin.full_name()]);
+            return Err(NodeError::NoSuchPlugin { name: name.to_owned(), near: nearest(name, names) });
         }
         let before = self.notes.clone();
         if on {
-            self.notes.disabled.remove(name);
-            for plugin in self.files.values().flatten().filter(|plugin| plugin.name() == name) {
+            // A name without a version stands for all of them.
+            let of_it = |one: &String| one == name || one.split('@').next() == Some(name);
+            self.notes.disabled.retain(|one| !of_it(one));
+            for plugin in plugins.iter().filter(|plugin| meant(plugin)) {
                 self.notes.quarantined.remove(&hex(plugin.hash()));
             }
         } else {
@@ -338,13 +423,24 @@ impl Keeper {
 
     /// Puts a new shelf in the place of the old one, and notes what is different.
     async fn arrange(&mut self) {
-        let present: Vec<String> = self.files.values().flatten().map(|plugin| hex(plugin.hash())).collect();
-        self.notes.quarantined.retain(|hash, _| present.contains(hash));
+        // What is not read yet may be what was set aside.
+        if self.queue.is_empty() {
+            let present: Vec<String> = self.files.values().filter_map(|entry| entry.hash.as_ref().map(hex)).collect();
+            self.notes.quarantined.retain(|hash, _| present.contains(hash));
+        }
         let stock =
             Stock { files: &self.files, grants: &self.grants, notes: &self.notes, problem: self.problem.clone() };
         let shelf = Shelf::arrange(stock, &self.workshop, &self.plugins.shelf());
-        let lines = shelf.lines();
+        let mut lines = shelf.lines();
+        // One that is still to be read is as it was, until it is known what it is.
+        let work = self.queue.work();
+        let unread = |line: &&Line| {
+            work.iter().any(|one| one.file == line.file) && !lines.iter().any(|known| known.file == line.file)
+        };
+        let as_before: Vec<Line> = self.notes.lines.iter().filter(unread).cloned().collect();
+        lines.extend(as_before);
         self.plugins.replace(shelf);
+        self.plugins.show_work(work);
         let changes = diff(&self.notes.lines, &lines);
         for (what, line) in &changes {
             tracing::info!(what, file = line.file, plugin = line.plugin, reason = line.reason, "a plugin has changed");
@@ -378,20 +474,6 @@ async fn look(dir: &Path) -> std::io::Result<Vec<(PathBuf, folder::Stamp)>> {
     tokio::task::spawn_blocking(move || folder::list(&dir))
         .await
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
-}
-
-/// Waits for the file that is being loaded; for ever if there is none.
-async fn ended(loading: &mut Option<(PathBuf, JoinHandle<Loaded>)>) -> (PathBuf, Loaded) {
-    let Some((path, handle)) = loading else { return std::future::pending().await };
-    let loaded = handle.await.unwrap_or_else(|error| Err(broken(&error)));
-    let path = std::mem::take(path);
-    *loading = None;
-    (path, loaded)
-}
-
-/// The loader itself failed.
-fn broken(error: &tokio::task::JoinError) -> Arc<LoadError> {
-    Arc::new(LoadError::Invalid(format!("the loader broke off: {error}")))
 }
 
 fn details(what: &str, line: &Line) -> Vec<(String, String)> {

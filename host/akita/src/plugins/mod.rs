@@ -8,7 +8,11 @@ mod hosts;
 mod keeper;
 mod notes;
 mod quarantine;
+mod queue;
+mod reading;
 mod shelf;
+pub mod signature;
+mod trust;
 mod wake;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use callers::Caller;
 pub use grants::{FILE_NAME as GRANTS_FILE, GrantsFile};
 pub use keeper::{Keeper, Listeners, Start};
+pub use reading::Work;
 pub use shelf::{Found, Item, NotAllowed, Shelf, Status, Verdict, hex};
 
 use notes::Notes;
@@ -39,7 +44,7 @@ enum Request {
 /// What becomes of a plugin on a node that grants nothing.
 pub fn judge_alone(plugin: &Candidate) -> Verdict {
     let (grants, notes) = (GrantsFile::default(), Notes::default());
-    shelf::judge(plugin.name(), &hex(plugin.hash()), plugin.needs(), &grants, &notes)
+    shelf::judge(shelf::Subject::of("", plugin, &trust::Seal::Missing), &grants, &notes)
 }
 
 /// A handle; clones are the same plugins.
@@ -48,6 +53,8 @@ pub struct Plugins(Arc<Inner>);
 
 struct Inner {
     shelf: watch::Sender<Arc<Shelf>>,
+    /// What is not on the shelf yet.
+    work: Mutex<Vec<Work>>,
     requests: mpsc::Sender<Request>,
     tally: Mutex<Tally>,
 }
@@ -62,12 +69,21 @@ impl Plugins {
     fn new(shelf: Shelf) -> (Plugins, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(BACKLOG);
         let shelf = watch::Sender::new(Arc::new(shelf));
-        (Plugins(Arc::new(Inner { shelf, requests, tally: Mutex::default() })), receiver)
+        (Plugins(Arc::new(Inner { shelf, work: Mutex::default(), requests, tally: Mutex::default() })), receiver)
     }
 
     /// The plugins as they stand.
     pub fn shelf(&self) -> Arc<Shelf> {
         Arc::clone(&self.0.shelf.borrow())
+    }
+
+    /// The files that are being compiled or wait for it, in their order.
+    pub fn work(&self) -> Vec<Work> {
+        self.0.work.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn show_work(&self, work: Vec<Work>) {
+        *self.0.work.lock().unwrap_or_else(PoisonError::into_inner) = work;
     }
 
     fn replace(&self, shelf: Shelf) {

@@ -10,11 +10,13 @@ use crate::store::{Store, StoreError};
 
 /// Where they are kept in the store.
 const KEY: &str = "plugins";
+/// Where the last good text of the file of grants is kept.
+const GRANTS_KEY: &str = "plugins.grants";
 
 /// The notes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Notes {
-    /// Names that the operator has disabled.
+    /// Names that the operator has disabled, `plugin` or `plugin@version`.
     #[serde(default)]
     pub disabled: BTreeSet<String>,
     /// Content hashes, hex, that crashed too often, and why.
@@ -49,4 +51,21 @@ impl Notes {
         let bytes = serde_json::to_vec(self).expect("texts in lists and maps always encode");
         store.set_meta(KEY, bytes).await
     }
+}
+
+/// The last text of the file of grants that was used: with it a start stands as firm as the run before, should the file be
+/// broken by then.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn last_grants(store: &Store) -> Result<Option<String>, StoreError> {
+    Ok(store.get_meta(GRANTS_KEY).await?.and_then(|bytes| String::from_utf8(bytes).ok()))
+}
+
+/// Keeps it.
+///
+/// # Errors
+/// The writer failed or was closed.
+pub async fn keep_grants(store: &Store, text: &str) -> Result<(), StoreError> {
+    store.set_meta(GRANTS_KEY, text.as_bytes().to_vec()).await
 }

@@ -2,12 +2,12 @@
 //! changes; another takes its place, and a task that runs keeps what it began with.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use akita_core::schedule::Offer;
+use akita_core::{schedule::Offer, versions::Versions, wire::MAX_OFFERED};
 use akita_sandbox::{Candidate, Catalog, Grants, Hosts, LoadError, MAX_PLUGINS, Plugin, ResolveError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -16,6 +16,8 @@ use super::{
     callers::Caller,
     grants::{FILE_NAME, GrantsFile, Terms},
     notes::Notes,
+    reading::{Entry, What, file_name},
+    trust::Seal,
 };
 
 /// What became of a file.
@@ -26,6 +28,8 @@ pub enum Status {
     Ready,
     /// It needs something that was not granted.
     Blocked,
+    /// Nobody who is trusted vouches for it.
+    Untrusted,
     /// It is no plugin for this node.
     Rejected,
     /// The operator has set it aside.
@@ -40,6 +44,7 @@ impl Status {
         match self {
             Status::Ready => "ready",
             Status::Blocked => "blocked",
+            Status::Untrusted => "untrusted",
             Status::Rejected => "rejected",
             Status::Disabled => "disabled",
             Status::Quarantined => "quarantined",
@@ -58,14 +63,36 @@ pub struct Verdict {
     pub hint: Option<String>,
 }
 
-/// What becomes of the plugin `name`, whose content has `hash` (hex) and which needs `needs`.
-pub fn judge(name: &str, hash: &str, needs: Grants, grants: &GrantsFile, notes: &Notes) -> Verdict {
+/// A plugin that is one, before it is known what becomes of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The file's name.
+    pub file: &'a str,
+    /// The plugin's name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// Of its content.
+    pub hash: &'a [u8; 32],
+    /// What it cannot do without.
+    pub needs: Grants,
+    /// What lies beside its file.
+    pub seal: &'a Seal,
+}
+
+/// What becomes of a plugin.
+pub fn judge(subject: Subject<'_>, grants: &GrantsFile, notes: &Notes) -> Verdict {
+    let Subject { file, name, version, hash, needs, seal } = subject;
     let verdict = |status, reason: String, hint: String| Verdict { status, reason: Some(reason), hint: Some(hint) };
-    if notes.disabled.contains(name) {
-        return verdict(Status::Disabled, "disabled by the operator".into(), format!("akita plugin enable {name}"));
+    let full_name = format!("{name}@{version}");
+    if let Some(disabled) = [name, &full_name].into_iter().find(|one| notes.disabled.contains(*one)) {
+        return verdict(Status::Disabled, "disabled by the operator".into(), format!("akita plugin enable {disabled}"));
     }
-    if let Some(reason) = notes.quarantined.get(hash) {
-        let hint = format!("replace the file by a better one, or: akita plugin enable {name}");
+    if let Err(untrusted) = grants.trust().allows(file, seal, name, version) {
+        return untrusted;
+    }
+    if let Some(reason) = notes.quarantined.get(&hex(hash)) {
+        let hint = format!("replace the file by a better one, or: akita plugin enable {full_name}");
         return verdict(Status::Quarantined, reason.clone(), hint);
     }
     let missing = needs.without(grants.of(name).granted());
@@ -83,8 +110,14 @@ pub struct Item {
     pub file: String,
     /// What became of it.
     pub verdict: Verdict,
-    /// What it is, unless it was rejected.
+    /// What it is, if it was asked.
     pub candidate: Option<Arc<Candidate>>,
+    /// BLAKE3 of its content, unless that could not be read.
+    pub hash: Option<[u8; 32]>,
+    /// Bytes.
+    pub size: u64,
+    /// What lies beside it.
+    pub seal: Seal,
     /// What the operator grants and how much of it.
     pub terms: Terms,
 }
@@ -172,13 +205,10 @@ pub struct Shelf {
     seats: BTreeMap<String, Arc<Seat>>,
 }
 
-/// What a file turned out to be.
-pub type Loaded = Result<Arc<Candidate>, Arc<LoadError>>;
-
 /// What a shelf is made of.
 pub struct Stock<'a> {
     /// The files.
-    pub files: &'a BTreeMap<PathBuf, Loaded>,
+    pub files: &'a BTreeMap<PathBuf, Entry>,
     /// What is granted.
     pub grants: &'a GrantsFile,
     /// What is set aside.
@@ -198,45 +228,27 @@ pub trait Maker {
 impl Shelf {
     /// Puts everything in its place. What did not change is taken from the shelf `before`.
     pub fn arrange(stock: Stock<'_>, maker: &impl Maker, before: &Shelf) -> Shelf {
-        let mut shelf = Shelf { problem: stock.problem, ..Shelf::default() };
-        let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
-        let mut ready = Vec::new();
-        for (path, loaded) in stock.files {
-            let candidate = match loaded {
-                Ok(candidate) => candidate,
-                Err(error) => {
-                    shelf.items.push(rejected(path, error));
-                    continue;
-                }
+        let mut shelf = Shelf { problem: stock.problem.clone(), ..Shelf::default() };
+        let mut making = Making { stock: &stock, maker, before, names: BTreeMap::new(), ready: Vec::new() };
+        for (path, entry) in stock.files {
+            let file = file_name(path);
+            let item = match &entry.what {
+                What::Rejected(error) => Item::rejected(file, entry, error),
+                What::Unasked => match stock.grants.trust().admits(&file, &entry.seal) {
+                    Err(verdict) => Item::new(file, entry, verdict),
+                    // It is trusted by now, and about to be asked.
+                    Ok(()) => continue,
+                },
+                What::Plugin(candidate) => match making.place(path, candidate, &entry.seal, &mut shelf.seats) {
+                    Ok((verdict, terms)) => {
+                        Item { candidate: Some(Arc::clone(candidate)), terms, ..Item::new(file, entry, verdict) }
+                    }
+                    Err(error) => Item::rejected(file, entry, &error),
+                },
             };
-            let name = candidate.name().to_owned();
-            if let Some(first) = names.get(&name) {
-                shelf.items.push(rejected(path, &LoadError::DuplicateName { name, first: first.clone() }));
-                continue;
-            }
-            if names.len() >= MAX_PLUGINS {
-                shelf.items.push(rejected(path, &LoadError::TooMany { max: MAX_PLUGINS }));
-                continue;
-            }
-            names.insert(name.clone(), path.clone());
-            let terms = stock.grants.of(&name);
-            let verdict = judge(&name, &hex(candidate.hash()), candidate.needs(), stock.grants, stock.notes);
-            if verdict.status == Status::Ready {
-                match before.linked(candidate).map_or_else(|| maker.link(candidate, terms.granted()), Ok) {
-                    Ok(plugin) => {
-                        shelf.seats.insert(name.clone(), seat(&name, terms.clone(), maker, before));
-                        ready.push((path.clone(), plugin));
-                    }
-                    Err(error) => {
-                        shelf.items.push(rejected(path, &error));
-                        continue;
-                    }
-                }
-            }
-            let candidate = Some(Arc::clone(candidate));
-            shelf.items.push(Item { file: file_name(path), verdict, candidate, terms });
+            shelf.items.push(item);
         }
-        shelf.catalog = Catalog::of(ready);
+        shelf.catalog = Catalog::of(making.ready);
         shelf
     }
 
@@ -254,34 +266,35 @@ impl Shelf {
         Ok(Found { plugin, action, seat })
     }
 
-    /// What bounds the runs at once of the plugin of `plugin/action`, where something does.
+    /// What bounds the runs at once of the plugin that has an action, where something does.
     pub fn gate(&self, action: &str) -> Option<Arc<Semaphore>> {
-        let plugin = action.split('/').next().unwrap_or_default();
-        self.seats.get(plugin)?.gate.clone()
+        self.resolve(action).ok()?.seat.gate.clone()
     }
 
     /// What a node with these slots and capabilities of its own offers: each action whose needs it meets.
     pub fn offer(&self, slots: u16, own: &[String]) -> Offer {
-        let mut capabilities: std::collections::BTreeSet<String> = own.iter().cloned().collect();
+        let mut capabilities: BTreeSet<String> = own.iter().cloned().collect();
         capabilities.extend(self.catalog.provides());
         let mut offer = Offer { slots, ..Offer::default() };
+        let mut versions = Vec::new();
         for plugin in self.catalog.plugins() {
             let most = self.seats.get(plugin.name()).and_then(|seat| seat.terms.concurrency);
             offer.caps.extend(most.map(|most| (plugin.name().to_owned(), most)));
+            let mut own = BTreeSet::new();
             for action in &plugin.info().actions {
-                match action.requires.iter().find(|one| !capabilities.contains(*one)) {
-                    None => {
-                        offer.actions.insert(format!("{}/{}", plugin.name(), action.name));
-                    }
-                    Some(missing) => tracing::warn!(
-                        plugin = plugin.name(),
-                        action = action.name,
-                        missing,
-                        "not offered: the node lacks a capability"
-                    ),
+                let full = format!("{}/{}", plugin.name(), action.name);
+                if let Some(missing) = action.requires.iter().find(|one| !capabilities.contains(*one)) {
+                    tracing::warn!(action = full, missing, "not offered: the node lacks a capability");
+                } else if offer.actions.len() >= MAX_OFFERED && !offer.actions.contains(&full) {
+                    tracing::warn!(action = full, "not offered: this node has more than {MAX_OFFERED} actions");
+                } else {
+                    offer.actions.insert(full);
+                    own.insert(action.name.as_str());
                 }
             }
+            versions.push((plugin.name(), plugin.info().version.as_str(), own));
         }
+        offer.versions = Versions::of(versions);
         offer.capabilities = capabilities;
         offer
     }
@@ -292,23 +305,96 @@ impl Shelf {
     }
 }
 
+impl<'a> Subject<'a> {
+    /// Of a component, with what lies beside its file.
+    pub fn of(file: &'a str, candidate: &'a Candidate, seal: &'a Seal) -> Subject<'a> {
+        let (name, version) = (candidate.name(), candidate.info().version.as_str());
+        Subject { file, name, version, hash: candidate.hash(), needs: candidate.needs(), seal }
+    }
+}
+
 impl Item {
+    fn new(file: String, entry: &Entry, verdict: Verdict) -> Item {
+        let (hash, size, seal) = (entry.hash, entry.size, entry.seal.clone());
+        Item { file, verdict, candidate: None, hash, size, seal, terms: Terms::default() }
+    }
+
+    fn rejected(file: String, entry: &Entry, error: &LoadError) -> Item {
+        Item::new(file, entry, Verdict { status: Status::Rejected, reason: Some(error.to_string()), hint: None })
+    }
+
     fn line(&self) -> Line {
-        let of = |field: fn(&Candidate) -> String| self.candidate.as_ref().map(|one| field(one)).unwrap_or_default();
+        // What was not asked is called what its signature says, if anything is.
+        let asked = self.candidate.as_ref().map(|one| (one.name(), one.info().version.as_str()));
+        let signed = || self.seal.proved().map(|signature| (signature.plugin.as_str(), signature.version.as_str()));
+        let (plugin, version) = match self.verdict.status {
+            Status::Rejected => ("", ""),
+            _ => asked.or_else(signed).unwrap_or_default(),
+        };
         Line {
             file: self.file.clone(),
-            plugin: of(|one| one.name().to_owned()),
-            version: of(|one| one.info().version.clone()),
-            hash: of(|one| hex(one.hash())),
+            plugin: plugin.to_owned(),
+            version: version.to_owned(),
+            hash: self
+                .hash
+                .filter(|_| self.verdict.status != Status::Rejected)
+                .map(|hash| hex(&hash))
+                .unwrap_or_default(),
             status: self.verdict.status,
             reason: self.verdict.reason.clone(),
         }
     }
 }
 
-fn rejected(path: &Path, error: &LoadError) -> Item {
-    let verdict = Verdict { status: Status::Rejected, reason: Some(error.to_string()), hint: None };
-    Item { file: file_name(path), verdict, candidate: None, terms: Terms::default() }
+/// A shelf that is being made.
+struct Making<'a, M> {
+    stock: &'a Stock<'a>,
+    maker: &'a M,
+    before: &'a Shelf,
+    /// Names with versions, and the file of each.
+    names: BTreeMap<String, PathBuf>,
+    ready: Vec<(PathBuf, Arc<Plugin>)>,
+}
+
+impl<M: Maker> Making<'_, M> {
+    /// What becomes of a plugin, and what it gets.
+    fn place(
+        &mut self,
+        path: &Path,
+        candidate: &Arc<Candidate>,
+        seal: &Seal,
+        seats: &mut BTreeMap<String, Arc<Seat>>,
+    ) -> Result<(Verdict, Terms), LoadError> {
+        let (name, terms) = (candidate.name(), self.stock.grants.of(candidate.name()));
+        let verdict = judge(Subject::of(&file_name(path), candidate, seal), self.stock.grants, self.stock.notes);
+        // Who is not trusted takes no name from anybody.
+        if verdict.status != Status::Untrusted {
+            self.claim(path, candidate)?;
+        }
+        if verdict.status == Status::Ready {
+            let link = || self.maker.link(candidate, terms.granted());
+            let plugin = self.before.linked(candidate).map_or_else(link, Ok)?;
+            // Versions of one plugin share a seat, as they share what was granted.
+            if !seats.contains_key(name) {
+                seats.insert(name.to_owned(), seat(name, terms.clone(), self.maker, self.before));
+            }
+            self.ready.push((path.to_owned(), plugin));
+        }
+        Ok((verdict, terms))
+    }
+
+    /// Of several files with one name and version the first counts, also while it is set aside.
+    fn claim(&mut self, path: &Path, candidate: &Candidate) -> Result<(), LoadError> {
+        let name = candidate.full_name();
+        if let Some(first) = self.names.get(&name) {
+            return Err(LoadError::DuplicateName { name, first: first.clone() });
+        }
+        if self.names.len() >= MAX_PLUGINS {
+            return Err(LoadError::TooMany { max: MAX_PLUGINS });
+        }
+        self.names.insert(name, path.to_owned());
+        Ok(())
+    }
 }
 
 /// A seat as it was, while nothing about it changed: runs that go on count against its bound.
@@ -324,10 +410,6 @@ fn seat(name: &str, terms: Terms, maker: &impl Maker, before: &Shelf) -> Arc<Sea
 /// A hash as people see it.
 pub fn hex(hash: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What changed between two looks, a word and the line as it is now (as it was, when it is gone).
@@ -357,6 +439,7 @@ fn change(was: &Line, now: &Line) -> Option<&'static str> {
         Status::Disabled if was.hash == now.hash => "enabled",
         Status::Quarantined if was.hash == now.hash => "released",
         Status::Blocked if was.hash == now.hash => "granted",
+        Status::Untrusted if was.hash == now.hash => "trusted",
         _ => "replaced",
     })
 }

@@ -4,7 +4,7 @@ use akita_sandbox::Interface;
 
 use super::*;
 
-const HASH: &str = "ab";
+const HASH: [u8; 32] = [0xab; 32];
 
 fn line(file: &str, hash: &str, status: Status) -> Line {
     let reason = (status != Status::Ready).then(|| "because".to_owned());
@@ -19,29 +19,39 @@ fn words(before: &[Line], now: &[Line]) -> Vec<(&'static str, String)> {
 fn what_is_set_aside_comes_before_what_is_missing() {
     let needs = Grants::NONE.with(Interface::Kv);
     let (mut notes, nothing) = (Notes::default(), GrantsFile::default());
-    let verdict = judge("cache", HASH, needs, &nothing, &notes);
+    let subject = |name| Subject { file: "a.wasm", name, version: "1.0.0", hash: &HASH, needs, seal: &Seal::Missing };
+    let verdict = judge(subject("cache"), &nothing, &notes);
     assert_eq!((verdict.status, verdict.reason.as_deref()), (Status::Blocked, Some("needs kv")));
     assert!(verdict.hint.expect("a hint").ends_with("[plugin.cache]\ninterfaces = [\"kv\"]"));
 
     let granted = GrantsFile::parse(FILE_NAME, "[plugin.cache]\ninterfaces = [\"kv\"]").expect("it parses");
-    assert_eq!(judge("cache", HASH, needs, &granted, &notes).status, Status::Ready);
-    assert_eq!(judge("cash", HASH, needs, &granted, &notes).status, Status::Blocked);
+    assert_eq!(judge(subject("cache"), &granted, &notes).status, Status::Ready);
+    assert_eq!(judge(subject("cash"), &granted, &notes).status, Status::Blocked);
 
-    notes.quarantined.insert(HASH.into(), "crashed".into());
-    assert_eq!(judge("cache", HASH, needs, &granted, &notes).reason.as_deref(), Some("crashed"));
+    notes.quarantined.insert(hex(&HASH), "crashed".into());
+    assert_eq!(judge(subject("cache"), &granted, &notes).reason.as_deref(), Some("crashed"));
     assert_eq!(
-        judge("cache", "cd", needs, &granted, &notes).status,
+        judge(Subject { hash: &[0xcd; 32], ..subject("cache") }, &granted, &notes).status,
         Status::Ready,
         "another content is another plugin"
     );
     notes.disabled.insert("cache".into());
-    let verdict = judge("cache", HASH, needs, &granted, &notes);
+    let verdict = judge(subject("cache"), &granted, &notes);
     assert_eq!((verdict.status, verdict.hint.as_deref()), (Status::Disabled, Some("akita plugin enable cache")));
+    // One version alone.
+    notes = Notes { disabled: ["cache@1.0.0".to_owned()].into(), ..Notes::default() };
+    let verdict = judge(subject("cache"), &granted, &notes);
+    assert_eq!((verdict.status, verdict.hint.as_deref()), (Status::Disabled, Some("akita plugin enable cache@1.0.0")));
+    let newer = Subject { version: "1.1.0", ..subject("cache") };
+    assert_eq!(judge(newer, &granted, &notes).status, Status::Ready);
+    // Whom to trust comes before all that a plugin could be granted.
+    let signed = GrantsFile::parse(FILE_NAME, "trust = \"signed\"").expect("it parses");
+    assert_eq!(judge(newer, &signed, &notes).status, Status::Untrusted);
 }
 
 #[test]
 fn every_change_has_its_word() {
-    use Status::{Blocked, Disabled, Quarantined, Ready, Rejected};
+    use Status::{Blocked, Disabled, Quarantined, Ready, Rejected, Untrusted};
     let expect = [
         (Ready, "1", Ready, "2", Some("replaced")),
         (Ready, "1", Ready, "1", None),
@@ -52,6 +62,9 @@ fn every_change_has_its_word() {
         (Quarantined, "1", Ready, "2", Some("replaced")),
         (Blocked, "1", Ready, "1", Some("granted")),
         (Ready, "1", Blocked, "1", Some("blocked")),
+        (Ready, "1", Untrusted, "1", Some("untrusted")),
+        (Untrusted, "1", Ready, "1", Some("trusted")),
+        (Untrusted, "1", Ready, "2", Some("replaced")),
         (Ready, "1", Rejected, "", Some("rejected")),
         (Rejected, "", Ready, "1", Some("replaced")),
         (Blocked, "1", Blocked, "2", Some("blocked")),

@@ -9,6 +9,8 @@ use notify::{
 };
 use tokio::sync::Notify;
 
+use super::signature::SUFFIX;
+
 /// The system's word, as long as this lives.
 pub struct Wake {
     watcher: Option<RecommendedWatcher>,
@@ -61,6 +63,8 @@ impl Wake {
 fn matters(event: &notify::Event) -> bool {
     let looked_at =
         matches!(event.kind, EventKind::Access(kind) if !matches!(kind, AccessKind::Close(AccessMode::Write)));
-    let ours = |path: &std::path::PathBuf| path.extension().is_some_and(|kind| kind == "wasm" || kind == "toml");
+    let ours = |path: &std::path::PathBuf| {
+        path.extension().is_some_and(|kind| ["wasm", "toml", SUFFIX].iter().any(|one| kind == *one))
+    };
     !looked_at && (event.paths.is_empty() || event.paths.iter().any(ours))
 }

@@ -6,6 +6,7 @@ use super::Class;
 use crate::{
     id::Millis,
     tuning::{MAX_RTT_MS, SLOW_RTT_MS},
+    versions::{Versions, exact, plugin_of},
 };
 
 /// Work that a worker should have at hand so that it never waits for the next assignment, in microseconds: a commit and
@@ -36,6 +37,8 @@ pub struct Offer {
     pub capabilities: BTreeSet<String>,
     /// Tasks of one plugin that it runs at once, where that is fewer than its slots.
     pub caps: BTreeMap<String, u16>,
+    /// The versions of each plugin.
+    pub versions: Versions,
 }
 
 /// How busy a worker is; coarse on purpose, it travels in every report.
@@ -64,11 +67,6 @@ pub(super) struct Worker {
     pub(super) paused_until: Millis,
 }
 
-/// The plugin of `plugin/action`.
-pub(super) fn plugin_of(action: &str) -> &str {
-    action.split('/').next().unwrap_or(action)
-}
-
 pub(super) fn tail(full: &str) -> &str {
     full.rsplit('/').next().unwrap_or_default()
 }
@@ -86,6 +84,9 @@ impl Offer {
     /// A task that was accepted while nobody knew its action keeps the bare name under which it was submitted.
     pub(super) fn has(&self, action: &str) -> bool {
         self.actions.contains(action)
+            || exact(action).is_some_and(|(plugin, version, bare)| {
+                self.actions.contains(&format!("{plugin}/{bare}")) && self.versions.has(plugin, version, bare)
+            })
             || (!action.contains('/') && self.actions.iter().any(|full| is_short_for(action, full)))
     }
 }

@@ -18,6 +18,8 @@ const HEAP: usize = 65_536;
 pub struct Guest {
     /// The plugin's name.
     pub name: String,
+    /// Its version.
+    pub version: &'static str,
     /// Its actions' names.
     pub actions: Vec<String>,
     /// The capabilities that it provides.
@@ -50,6 +52,7 @@ impl Default for Guest {
     fn default() -> Guest {
         Guest {
             name: "guest".into(),
+            version: "0.1.0",
             actions: vec!["run".into()],
             provides: vec![],
             schema: None,
@@ -203,7 +206,7 @@ impl Guest {
     /// The description as it lies in memory, and where it starts.
     fn data(&self) -> (Vec<u8>, usize) {
         let mut data = Data::default();
-        let (name, version, summary) = (data.text(&self.name), data.text("0.1.0"), data.text("a guest for tests"));
+        let (name, version, summary) = (data.text(&self.name), data.text(self.version), data.text("a guest for tests"));
         let schema = self.schema.as_ref().map(|schema| data.text(schema));
         let names: Vec<_> = self.actions.iter().map(|action| data.text(action)).collect();
         let provides: Vec<_> = self.provides.iter().map(|one| data.text(one)).collect();

@@ -34,7 +34,7 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Inspect) -> Resu
 }
 
 /// Compiles the component into a folder that is gone afterwards, and asks it.
-fn load(path: &Path) -> Result<std::sync::Arc<Candidate>, String> {
+pub(super) fn load(path: &Path) -> Result<std::sync::Arc<Candidate>, String> {
     let cache = tempfile::tempdir().map_err(|error| format!("cannot make a temporary folder: {error}"))?;
     let config =
         SandboxConfig { slots: 1, guest_threads: 1, cache_dir: cache.path().to_owned(), ..SandboxConfig::default() };

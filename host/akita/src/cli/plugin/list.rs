@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cli::Globals;
 use crate::cli::client::Client;
-use crate::cli::render::{Align, Table, cut, short_id, size, state, tame};
+use crate::cli::render::{Align, Table, counted, cut, duration, short_id, size, state, tame};
 use crate::cli::session::Session;
 use crate::cli::view::View;
 use crate::exit::ExitError;
@@ -44,7 +44,7 @@ fn render(reply: &Value, _now: Timestamp) -> String {
         ("SUMMARY", Align::Left),
     ]);
     for plugin in &plugins {
-        let words = plugin.some_text("reason").unwrap_or_else(|| plugin.text("summary"));
+        let words = plugin.some_text("reason").map_or_else(|| about(*plugin), str::to_owned);
         table.row(vec![
             plugin.some_text("name").unwrap_or_else(|| plugin.text("file")).to_owned(),
             plugin.text("version").to_owned(),
@@ -53,7 +53,7 @@ fn render(reply: &Value, _now: Timestamp) -> String {
             short_id(plugin.text("hash")),
             plugin.words("actions").join(","),
             plugin.words("granted").join(","),
-            cut(&tame(words), SUMMARY_SHOWN),
+            cut(&tame(&words), SUMMARY_SHOWN),
         ]);
     }
     let mut text = table.render();
@@ -73,6 +73,22 @@ fn render(reply: &Value, _now: Timestamp) -> String {
     text
 }
 
+/// What it says of itself, or how far it is on the way to that.
+fn about(plugin: View<'_>) -> String {
+    let work = plugin.get("compiling");
+    if work.is_null() {
+        return plugin.text("summary").to_owned();
+    }
+    let far = match (work.count("elapsed_ms"), work.count("ahead").unwrap_or_default()) {
+        (Some(ms), _) => format!("compiled for {}", duration(std::time::Duration::from_millis(ms))),
+        (None, ahead) => format!("waits to be compiled, {} before it", counted(ahead, "file")),
+    };
+    match plugin.text("status") {
+        "compiling" => far,
+        _ => format!("its new content: {far}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,15 +100,19 @@ mod tests {
              "file": "basics.wasm", "status": "ready", "reason": null, "actions": [{"name": "echo"}, {"name": "log"}]},
             {"name": "", "file": "bad.wasm", "status": "rejected", "reason": "not a component", "actions": []},
             {"name": "cache", "version": "0.1.0", "file": "cache.wasm", "status": "blocked", "reason": "needs kv",
-             "hint": "add to akita-plugins.toml:\n[plugin.cache]", "granted": ["sensors"], "actions": [{"name": "get"}]}
+             "hint": "add to akita-plugins.toml:\n[plugin.cache]", "granted": ["sensors"], "actions": [{"name": "get"}]},
+            {"name": "py", "file": "py.wasm", "status": "compiling", "compiling": {"ahead": 0, "elapsed_ms": 4200}},
+            {"name": "yp", "file": "yp.wasm", "status": "compiling", "compiling": {"ahead": 1, "elapsed_ms": null}}
         ], "problem": "akita-plugins.toml:3: unknown key"});
         assert_eq!(
             anstream::adapter::strip_str(&render(&reply, Timestamp::UNIX_EPOCH)).to_string(),
             "\
-PLUGIN    VERSION  STATUS      SIZE  HASH      ACTIONS   GRANTED  SUMMARY
-basics    0.1.0    ready     60 KiB  abcdef01  echo,log           Echo and log.
-bad.wasm           rejected                                       not a component
-cache     0.1.0    blocked                     get       sensors  needs kv
+PLUGIN    VERSION  STATUS       SIZE  HASH      ACTIONS   GRANTED  SUMMARY
+basics    0.1.0    ready      60 KiB  abcdef01  echo,log           Echo and log.
+bad.wasm           rejected                                        not a component
+cache     0.1.0    blocked                      get       sensors  needs kv
+py                 compiling                                       compiled for 4.2 s
+yp                 compiling                                       waits to be compiled, 1 file before it
 
 cache is blocked: needs kv
   add to akita-plugins.toml:

@@ -1,8 +1,11 @@
 //! `akita plugin`: what a node can run, and what a file would bring.
 
 mod inspect;
+mod keygen;
 mod list;
+mod sign;
 mod switch;
+mod verify;
 
 use clap::Subcommand;
 
@@ -10,13 +13,16 @@ use super::Globals;
 use super::session::Session;
 use crate::exit::ExitError;
 
-/// See what plugins offer, and set them aside
+/// See what plugins offer, set them aside, sign them
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
     List(list::List),
     Inspect(inspect::Inspect),
     Enable(switch::Enable),
     Disable(switch::Disable),
+    Sign(sign::Sign),
+    Verify(verify::Verify),
+    Keygen(keygen::Keygen),
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Plugin) -> Result<(), ExitError> {
@@ -25,5 +31,8 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Plugin) -> Resul
         Plugin::Inspect(args) => inspect::run(session, globals, args),
         Plugin::Enable(args) => switch::enable(session, globals, args),
         Plugin::Disable(args) => switch::disable(session, globals, args),
+        Plugin::Sign(args) => sign::run(session, globals, args),
+        Plugin::Verify(args) => verify::run(session, globals, args),
+        Plugin::Keygen(args) => keygen::run(session, globals, args),
     }
 }

@@ -13,9 +13,10 @@ use crate::exit::ExitError;
 /// Offer a plugin again, after `disable` or a quarantine
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  akita plugin enable image")]
+  akita plugin enable image
+  akita plugin enable image@1.2.0")]
 pub struct Enable {
-    /// The plugin's name
+    /// The plugin's name, for all its versions, or plugin@version
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -23,9 +24,10 @@ pub struct Enable {
 /// Offer a plugin no longer; its running tasks go on to their end
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  akita plugin disable image")]
+  akita plugin disable image
+  akita plugin disable image@1.2.0")]
 pub struct Disable {
-    /// The plugin's name
+    /// The plugin's name, for all its versions, or plugin@version
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -40,7 +42,7 @@ pub fn disable(session: &mut Session<'_>, globals: &Globals, args: &Disable) -> 
 
 fn switch(session: &mut Session<'_>, globals: &Globals, name: &str, verb: &str) -> Result<(), ExitError> {
     // It becomes part of a path.
-    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"-@.+".contains(&byte);
     if name.is_empty() || !name.bytes().all(word) {
         return Err(ExitError::usage(format!("`{}` is no plugin's name", tame(name))).hint("see: akita plugin list"));
     }

@@ -97,8 +97,10 @@ pub fn state(word: &str) -> String {
     match word {
         "completed" | "online" | "ready" | "leader" => word.green().to_string(),
         "failed" | "offline" | "rejected" | "error" => word.red().to_string(),
-        "cancelled" | "suspect" | "warn" | "blocked" | "disabled" | "quarantined" => word.yellow().to_string(),
-        "running" | "assigned" | "info" => word.cyan().to_string(),
+        "cancelled" | "suspect" | "warn" | "blocked" | "disabled" | "quarantined" | "untrusted" => {
+            word.yellow().to_string()
+        }
+        "running" | "assigned" | "info" | "compiling" => word.cyan().to_string(),
         _ => word.to_owned(),
     }
 }
