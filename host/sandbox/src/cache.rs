@@ -17,7 +17,7 @@ use crate::info::PluginInfo;
 /// Entries that are kept: a folder of plugins and their last few versions.
 const MAX_ENTRIES: usize = 256;
 /// The layout of an entry; raised when it changes.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// Compiled code.
 const CODE: &str = "code";
 /// What belongs to it.

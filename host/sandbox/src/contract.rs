@@ -9,9 +9,12 @@ use crate::bindings::{ACTIONS, PACKAGE, VERSION};
 use crate::interface::{Grants, Interface};
 use crate::load::LoadError;
 use crate::outcome::cut;
+use crate::typed::{Typed, TypedExport};
 
 /// Longest reason that is passed on from the compiler or a guest.
 const MAX_REASON_BYTES: usize = 600;
+/// Longest name that is shown: those of WASI have about forty letters.
+const MAX_IMPORT_BYTES: usize = 120;
 
 /// WASI packages that are linked with nothing behind them: compiled programs import them even where they never call
 /// them. No file, variable, argument or socket is reachable through them; clocks and randomness are.
@@ -24,53 +27,53 @@ const GRANTED: [&str; 3] = ["akita:plugin/types", "akita:plugin/log", TASK];
 /// The interface of a run's own attempt.
 const TASK: &str = "akita:plugin/task";
 
-/// What a component imports.
-pub(crate) struct Imports {
-    /// By name, as the component has them.
-    pub(crate) names: Vec<String>,
+/// Names in one sentence: more would hide the first.
+const MAX_NAMES: usize = 5;
+
+/// What a component and the contract have in common.
+pub(crate) struct Contract {
+    /// Its imports by name, as the component has them.
+    pub(crate) imports: Vec<String>,
     /// Those that have to be granted.
     pub(crate) needs: Grants,
     /// Whether `task.read-input` is among them.
     pub(crate) reads_input: bool,
+    /// Whether it exports `actions`.
+    pub(crate) describes: bool,
 }
 
 /// Compares imports and exports with the contract, by name.
-pub(crate) fn check_contract(engine: &Engine, component: &Component) -> Result<Imports, LoadError> {
+pub(crate) fn check_contract(engine: &Engine, component: &Component) -> Result<Contract, LoadError> {
     let shape = component.component_type();
-    check_exports(engine, &shape)?;
-    let names: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let describes = check_exports(engine, &shape)?;
+    let imports: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
     let ours =
         |name: &str| name.starts_with(PACKAGE) && (GRANTED.contains(&package_path(name)) || interface(name).is_some());
-    if let Some(other) = names.iter().find(|name| ours(name) && !speaks(name)) {
+    if let Some(other) = imports.iter().find(|name| ours(name) && !speaks(name)) {
         return Err(wrong_version("imports", other));
     }
-    let denied: Vec<String> =
-        names.iter().filter(|name| !granted(name) && interface(name).is_none()).cloned().collect();
-    if !denied.is_empty() {
-        return Err(LoadError::NotGranted(denied));
+    let refused = |name: &&String| !granted(name) && interface(name).is_none();
+    let refused: Vec<String> = imports.iter().filter(refused).cloned().collect();
+    if !refused.is_empty() {
+        return Err(LoadError::NotGranted(refused));
     }
-    let needs = names.iter().filter_map(|name| interface(name)).collect();
+    let needs = imports.iter().filter_map(|name| interface(name)).collect();
     let reads_input = shape.imports(engine).any(|(name, item)| {
         let ComponentItem::ComponentInstance(task) = item.ty else { return false };
         package_path(name) == TASK && task.get_export(engine, "read-input").is_some()
     });
-    Ok(Imports { names, needs, reads_input })
+    Ok(Contract { imports, needs, reads_input, describes })
 }
 
-fn check_exports(engine: &Engine, shape: &ComponentType) -> Result<(), LoadError> {
+/// Whether it exports `actions`, as a whole.
+fn check_exports(engine: &Engine, shape: &ComponentType) -> Result<bool, LoadError> {
     let exports: Vec<_> = shape.exports(engine).collect();
     let ours = |name: &str| package_path(name) == ACTIONS && speaks(name);
     let Some((name, actions)) = exports.iter().find(|(name, _)| ours(name)) else {
-        if let Some((other, _)) = exports.iter().find(|(name, _)| name.starts_with(PACKAGE)) {
-            return Err(wrong_version("exports", other));
-        }
-        let names: Vec<_> = exports.iter().map(|(name, _)| *name).collect();
-        let what =
-            if names.is_empty() { "exports nothing".to_owned() } else { format!("exports {}", names.join(", ")) };
-        let message = cut(what, MAX_REASON_BYTES);
-        return Err(LoadError::WrongWorld(format!(
-            "it {message}; a plugin exports {ACTIONS}@{VERSION}: build it for the world `plugin` of {PACKAGE}@{VERSION}"
-        )));
+        return match exports.iter().find(|(name, _)| name.starts_with(PACKAGE)) {
+            Some((other, _)) => Err(wrong_version("exports", other)),
+            None => Ok(false),
+        };
     };
     let ComponentItem::ComponentInstance(actions) = &actions.ty else {
         return Err(LoadError::WrongWorld(format!("its export {name} is no interface: build it with wit-bindgen")));
@@ -78,21 +81,88 @@ fn check_exports(engine: &Engine, shape: &ComponentType) -> Result<(), LoadError
     if actions.get_export(engine, "describe").is_none() {
         return Err(LoadError::NoDescribe);
     }
-    Ok(())
+    if actions.get_export(engine, "run").is_none() {
+        return Err(LoadError::WrongWorld(format!(
+            "it exports {ACTIONS} without `run`: add `run`, which does what `describe` lists"
+        )));
+    }
+    Ok(true)
+}
+
+/// It has neither `actions` nor a function that could be one.
+pub(crate) fn nothing_callable(engine: &Engine, component: &Component, typed: &Typed) -> LoadError {
+    let shape = component.component_type();
+    let names: Vec<String> = shape.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let plugin = format!(
+        "a plugin exports {ACTIONS}@{VERSION}, or functions in an interface of its own: build it for the world `plugin` of \
+         {PACKAGE}@{VERSION}"
+    );
+    let told = match typed.exports.first() {
+        _ if names.is_empty() => format!("it exports nothing; {plugin}"),
+        _ if names.iter().any(|name| package_path(name) == "wasi:cli/run") => format!(
+            "it exports {}: this is a program with a `main`, not a plugin; {plugin}, as a library (in Rust: `crate-type = \
+             [\"cdylib\"]`, no `main`)",
+            listed(&names)
+        ),
+        None => format!("it exports {}, and no function in it; {plugin}", listed(&names)),
+        Some(TypedExport { function, left_out, .. }) => {
+            let why = left_out.as_deref().unwrap_or_default();
+            format!(
+                "it exports {}, and no function in it can be an action (`{function}`: {why}); {plugin}",
+                listed(&names)
+            )
+        }
+    };
+    LoadError::WrongWorld(told)
+}
+
+/// Which imports are refused, and the next step.
+pub(crate) fn denied(names: &[String]) -> String {
+    let shown = listed(names);
+    let (one, other) = if names.len() == 1 { ("it", "needs it") } else { ("them", "needs them") };
+    if let Some(name) = names.iter().find(|name| name.starts_with("wasi:") && is_newer_wasi(version(name))) {
+        return format!(
+            "{shown}: {name} is of WASI {}, and this node speaks WASI 0.2: build it for the target `wasm32-wasip2`",
+            version(name)
+        );
+    }
+    if let Some(name) = names.iter().find(|name| package_path(name).starts_with(&format!("{PACKAGE}/"))) {
+        return format!(
+            "{shown}: {PACKAGE}@{VERSION}, which this node speaks, has no interface {}: remove what {other}, or run it on a \
+             newer node",
+            package_path(name)
+        );
+    }
+    format!("{shown}, which is not granted here: remove what {other}, or install a host that grants {one}")
+}
+
+fn is_newer_wasi(version: &str) -> bool {
+    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or_default());
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) > (0, 2)
+}
+
+/// The first names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let shown: Vec<_> = names.iter().take(MAX_NAMES).map(|name| cut(name.clone(), MAX_IMPORT_BYTES)).collect();
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn wrong_version(verb: &str, name: &str) -> LoadError {
     LoadError::WrongWorld(format!(
-        "it {verb} {name}; this node speaks {PACKAGE}@{VERSION}: build it again with the `wit` folder of this release"
+        "it {verb} {name}; this node speaks {PACKAGE}@{VERSION}: build it again with the `wit` folder of this release, or \
+         run it on a node of the release that it was built for"
     ))
 }
 
 /// `akita:plugin/log@0.1.0` without its version.
-fn package_path(name: &str) -> &str {
+pub(crate) fn package_path(name: &str) -> &str {
     name.split('@').next().unwrap_or(name)
 }
 
-fn version(name: &str) -> &str {
+pub(crate) fn version(name: &str) -> &str {
     name.split_once('@').map_or("", |(_, version)| version)
 }
 
@@ -120,6 +190,19 @@ pub(crate) fn mismatch(error: &wasmtime::Error) -> LoadError {
         "its types differ from {PACKAGE}@{VERSION} ({}): build it again with the `wit` folder of this release",
         reason(error)
     ))
+}
+
+/// A component that the compiler refuses.
+pub(crate) fn invalid(error: &wasmtime::Error, bytes: &[u8]) -> LoadError {
+    let reason = reason(error);
+    // What is new in WASI 0.3 is no valid component here, and the compiler's words for it tell nobody why.
+    let newer = [&b"@0.3."[..], b"[async-lift]", b"[async-lower]"];
+    if newer.iter().any(|mark| bytes.windows(mark.len()).any(|part| part == *mark)) {
+        return LoadError::WrongWorld(format!(
+            "it was made for WASI 0.3, and this node speaks WASI 0.2: build it for the target `wasm32-wasip2` ({reason})"
+        ));
+    }
+    LoadError::Invalid(reason)
 }
 
 /// An error and its causes on one line.

@@ -12,7 +12,7 @@ use crate::outcome::{Content, Failure, FailureKind, MAX_CODE_BYTES, MAX_CONTENT_
 use crate::store::{RunState, Stop};
 
 /// Longest `retry-after` that a guest may ask for: a day, so that a wrong unit does not park a task for years.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// What wasmtime says when more is copied out of a guest than allowed; its error has no public type.
 const COPY_LIMIT_WORDS: &str = "fuel allocated for hostcalls has been exhausted";
 
@@ -20,8 +20,7 @@ const COPY_LIMIT_WORDS: &str = "fuel allocated for hostcalls has been exhausted"
 pub(crate) fn accept(content: types::Content, limits: &Limits) -> Outcome {
     let types::Content { content_type, body } = content;
     if body.len() as u64 > limits.output_bytes {
-        let (size, limit) = (Bytes(body.len() as u64), Bytes(limits.output_bytes));
-        return Err(Failure::new(FailureKind::OutputLimit, format!("output of {size} is over the limit of {limit}")));
+        return Err(output_too_long(body.len() as u64, limits));
     }
     let printable = content_type.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     if content_type.len() > MAX_CONTENT_TYPE_BYTES || !content_type.contains('/') || !printable {
@@ -30,6 +29,12 @@ pub(crate) fn accept(content: types::Content, limits: &Limits) -> Outcome {
         return Err(Failure::new(FailureKind::Permanent, message));
     }
     Ok(Content { content_type, body })
+}
+
+/// A result over its limit, of at least `size` bytes.
+pub(crate) fn output_too_long(size: u64, limits: &Limits) -> Failure {
+    let (size, limit) = (Bytes(size), Bytes(limits.output_bytes));
+    Failure::new(FailureKind::OutputLimit, format!("output of {size} is over the limit of {limit}"))
 }
 
 /// What the guest itself gave as a reason.

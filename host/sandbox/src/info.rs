@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 /// Longest name of a plugin or an action: `plugin/action` stays within 128 bytes, which travel in every assignment.
-const MAX_NAME_BYTES: usize = 63;
+pub(crate) const MAX_NAME_BYTES: usize = 63;
 /// Longest version.
 const MAX_VERSION_BYTES: usize = 64;
 /// Longest summary: one line.
-const MAX_SUMMARY_BYTES: usize = 300;
+pub(crate) const MAX_SUMMARY_BYTES: usize = 300;
 /// Most actions of one plugin: they are announced to every node.
 const MAX_ACTIONS: usize = 64;
 /// Most capabilities that a plugin provides or an action requires.
@@ -15,7 +15,7 @@ const MAX_CAPABILITIES: usize = 16;
 /// Longest capability.
 const MAX_CAPABILITY_BYTES: usize = 64;
 /// Longest schema, in bytes of JSON.
-const MAX_SCHEMA_BYTES: usize = 64 << 10;
+pub(crate) const MAX_SCHEMA_BYTES: usize = 64 << 10;
 /// Most annotations in one place.
 const MAX_ANNOTATIONS: usize = 32;
 /// Longest key or value of an annotation.
@@ -68,7 +68,8 @@ impl PluginInfo {
         self.actions.iter().find(|action| action.name == name)
     }
 
-    /// Checks what the plugin said. Text without rules (annotations, schemas' meaning) stays as it is.
+    /// Checks what the plugin said. What schemas mean is looked at where they are
+    /// compiled (see `check`).
     ///
     /// # Errors
     /// The first rule that is broken, in words for the plugin's author.

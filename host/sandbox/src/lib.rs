@@ -5,12 +5,14 @@
 mod bindings;
 mod cache;
 mod catalog;
+mod check;
 mod config;
 mod contract;
 mod describe;
 mod engine;
 mod events;
 mod explain;
+mod fault;
 mod host;
 mod info;
 mod inspect;
@@ -21,6 +23,7 @@ mod outcome;
 mod plugin;
 mod run;
 mod store;
+mod typed;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,11 +53,12 @@ pub use crate::load::LoadError;
 pub use crate::outcome::{Content, Failure, FailureKind, Outcome};
 pub use crate::plugin::{Candidate, Plugin};
 pub use crate::run::Job;
+pub use crate::typed::TypedExport;
 
 use crate::cache::Cache;
 use crate::engine::Ticker;
 use crate::limits::Budget;
-use crate::run::Surroundings;
+use crate::run::{Surroundings, Values};
 use crate::store::RunState;
 
 /// Turns of a guest thread between two looks at timers and at work from elsewhere. A guest that computes takes a turn
@@ -229,6 +233,7 @@ impl Sandbox {
         if plugin.info().action(&job.action).is_none() {
             return Err(unknown(&plugin, &job.action));
         }
+        let (job, values) = self.accept(&plugin, job).await?;
         let cancelled = || Failure::new(FailureKind::Cancelled, "the task was cancelled before it started");
         let closed = || Failure::new(FailureKind::Internal, "the node is shutting down");
         let slot = tokio::select! {
@@ -237,9 +242,9 @@ impl Sandbox {
             slot = self.0.slots.clone().acquire_owned() => slot.map_err(|_| closed())?,
         };
         let (around, ticking) = (self.0.around.clone(), self.0.ticker.hold());
-        let running_plugin = Arc::clone(&plugin);
+        let program = Arc::clone(&plugin);
         let running = self.0.handle.spawn(async move {
-            let ended = run::execute(around, &running_plugin, job).await;
+            let ended = run::execute(around, &program, job, values).await;
             drop((ticking, slot));
             ended.events.finish().await;
             ended.outcome
@@ -253,6 +258,23 @@ impl Sandbox {
             }
             Err(_) => Err(closed()),
         }
+    }
+
+    /// Checks a job's input, whoever sent it, and makes the values of a typed call of it. A large one, or one that takes
+    /// long, is looked at on the one thread that may block.
+    async fn accept(&self, plugin: &Arc<Plugin>, job: Job) -> Result<(Job, Option<Values>), Failure> {
+        match plugin.accept_quickly(&job.action, &job.content_type, &job.input) {
+            Some(Ok(values)) => return Ok((job, values)),
+            Some(Err(failure)) => return Err(failure),
+            None => {}
+        }
+        let plugin = Arc::clone(plugin);
+        let look = move || {
+            let values = plugin.accept(&job.action, &job.content_type, &job.input)?;
+            Ok((job, values))
+        };
+        let looked = self.0.handle.spawn_blocking(look).await;
+        looked.unwrap_or_else(|_| Err(Failure::new(FailureKind::Internal, "the node is shutting down")))
     }
 
     /// Stops what runs and refuses what comes. Returns at once; may be called twice.

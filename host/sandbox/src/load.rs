@@ -11,15 +11,17 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use crate::Inner;
 use crate::bindings::{ACTIONS, Guest, GuestPre, blobs, kv, mesh, sensors, tasks};
 use crate::cache::CodeHash;
-use crate::contract::{Imports, check_contract, mismatch, reason};
+use crate::check::Checks;
+use crate::contract::{Contract, check_contract, denied, invalid, mismatch, nothing_callable};
 use crate::describe::{DescribeError, describe};
 use crate::engine;
 use crate::info::PluginInfo;
 use crate::inspect::{self, MAX_FILE_BYTES};
 use crate::interface::{Grants, Interface};
 use crate::limits::Bytes;
-use crate::plugin::{Candidate, Plugin};
+use crate::plugin::{Candidate, Plugin, Program};
 use crate::store::RunState;
+use crate::typed::{self, Typed};
 
 /// Why a file is no plugin for this node.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +48,7 @@ pub enum LoadError {
     #[error("it exports {ACTIONS} without `describe`: add `describe`, which names the plugin and its actions")]
     NoDescribe,
     /// It imports what this node does not have.
-    #[error(
-        "it imports {}, which is not granted here: remove what needs it, or install a host that grants it",
-        .0.join(", ")
-    )]
+    #[error("it imports {}", denied(.0))]
     NotGranted(Vec<String>),
     /// It imports what this node gives only to plugins that the operator names.
     #[error("needs {0}")]
@@ -60,6 +59,9 @@ pub enum LoadError {
     /// What `describe` returned breaks a rule.
     #[error("its `describe` returned a bad description: {0}")]
     BadDescription(String),
+    /// The functions that it exports cannot all be its actions.
+    #[error("what it exports makes no plugin: {0}")]
+    BadExports(String),
     /// It is over the limit of 64 MiB.
     #[error("it has {}, over the limit of {} for a plugin: strip debug information", Bytes(*size), Bytes(MAX_FILE_BYTES))]
     TooLarge {
@@ -168,25 +170,64 @@ fn conclude(
             (component, None, kept)
         }
     };
-    let Imports { names: imports, needs, reads_input } = check_contract(engine, &component)?;
-    let info = match known {
-        Some(info) => info,
+    let Contract { imports, needs, reads_input, describes } = check_contract(engine, &component)?;
+    let described = match known {
+        Some(info) => describes.then_some(info),
         // What it imports has to be there for it to start; behind it, as nobody has granted anything, there is nothing.
-        None => ask(inner, &prepare(inner, &component, needs)?)?,
+        None => match prepare(inner, &component, needs, describes)? {
+            Program::Described(guest) => Some(ask(inner, &guest)?),
+            Program::Typed(_) => None,
+        },
     };
-    // Also what was kept: the rules may be newer than it.
-    info.check().map_err(LoadError::BadDescription)?;
+    let (info, checks, typed) = offered(engine, &component, described.clone(), !from_cache)?;
     if let (Some(cache), Some(code_hash)) = (&inner.cache, kept) {
-        cache.keep_info(hash, code_hash, &info);
+        cache.keep_info(hash, code_hash, described.as_ref().unwrap_or(&info));
     }
     let size = bytes.len() as u64;
     let hash = *hash.as_bytes();
-    Ok(Arc::new(Candidate { hash, size, info, imports, needs, reads_input, from_cache, component }))
+    Ok(Arc::new(Candidate {
+        hash,
+        size,
+        info,
+        imports,
+        needs,
+        reads_input,
+        describes,
+        from_cache,
+        component,
+        checks,
+        typed,
+    }))
+}
+
+/// What a component offers: what it described, and its typed exports.
+fn offered(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    described: Option<PluginInfo>,
+    new: bool,
+) -> Result<(PluginInfo, Checks, Typed), LoadError> {
+    // Also what was kept: the rules may be newer than it.
+    let checks = described
+        .as_ref()
+        .map_or_else(|| Ok(Checks::default()), |info| info.check().and_then(|()| Checks::compile(info, new)));
+    let checks = checks.map_err(LoadError::BadDescription)?;
+    let (typed, actions) = typed::reflect(engine, component, described.as_ref());
+    let info = match described {
+        Some(mut info) => {
+            info.actions.extend(actions);
+            info
+        }
+        None if actions.is_empty() => return Err(nothing_callable(engine, component, &typed)),
+        None => typed::named_by_package(&typed, actions).map_err(LoadError::WrongWorld)?,
+    };
+    info.check().map_err(LoadError::BadExports)?;
+    Ok((info, checks, typed))
 }
 
 /// Compiles, and takes the code from the cache if it can be kept there: mapped from a file it costs no memory.
 fn compile(inner: &Inner, bytes: &[u8], hash: &blake3::Hash) -> Result<(Component, Option<CodeHash>), LoadError> {
-    let invalid = |error: wasmtime::Error| LoadError::Invalid(reason(&error));
+    let invalid = |error: wasmtime::Error| invalid(&error, bytes);
     // One at a time: the compiler holds many times a component's size while it works.
     let _one = inner.compiling.lock().unwrap_or_else(PoisonError::into_inner);
     let engine = &inner.around.engine;
@@ -206,12 +247,12 @@ pub(crate) fn link(inner: &Inner, candidate: &Arc<Candidate>, grants: Grants) ->
     if !missing.is_empty() {
         return Err(LoadError::Blocked(missing));
     }
-    let guest = prepare(inner, &candidate.component, candidate.needs)?;
-    Ok(Arc::new(Plugin { candidate: Arc::clone(candidate), grants: candidate.needs, guest }))
+    let program = prepare(inner, &candidate.component, candidate.needs, candidate.describes)?;
+    Ok(Arc::new(Plugin { candidate: Arc::clone(candidate), grants: candidate.needs, program }))
 }
 
 /// Compares the types and prepares instantiation, with these interfaces beside what everybody gets.
-fn prepare(inner: &Inner, component: &Component, interfaces: Grants) -> Result<GuestPre<RunState>, LoadError> {
+fn prepare(inner: &Inner, component: &Component, interfaces: Grants, describes: bool) -> Result<Program, LoadError> {
     let mut linker = inner.linker.clone();
     for interface in interfaces.iter() {
         let added = match interface {
@@ -225,7 +266,10 @@ fn prepare(inner: &Inner, component: &Component, interfaces: Grants) -> Result<G
         added.map_err(|error| mismatch(&error))?;
     }
     let linked = linker.instantiate_pre(component).map_err(|error| mismatch(&error))?;
-    GuestPre::new(linked).map_err(|error| mismatch(&error))
+    if !describes {
+        return Ok(Program::Typed(linked));
+    }
+    GuestPre::new(linked).map(Program::Described).map_err(|error| mismatch(&error))
 }
 
 /// Runs `describe` on the guests' runtime and waits for it.

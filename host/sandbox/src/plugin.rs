@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::GuestPre;
+use crate::check::Checks;
 use crate::info::PluginInfo;
 use crate::interface::Grants;
 use crate::store::RunState;
+use crate::typed::{Typed, TypedExport};
 
 /// A component that was compiled and asked what it is. What it needs is known, not yet whether it gets it.
 pub struct Candidate {
@@ -19,15 +21,36 @@ pub struct Candidate {
     pub(crate) needs: Grants,
     /// It imports `task.read-input`.
     pub(crate) reads_input: bool,
+    /// Whether it exports the contract's `actions`; if not, its actions are typed exports.
+    pub(crate) describes: bool,
     pub(crate) from_cache: bool,
     pub(crate) component: Component,
+    pub(crate) checks: Checks,
+    pub(crate) typed: Typed,
+}
+
+/// A component that is linked. Its exports of the contract are there unless all its actions are typed exports.
+#[derive(Clone)]
+pub(crate) enum Program {
+    Described(GuestPre<RunState>),
+    Typed(InstancePre<RunState>),
+}
+
+impl Program {
+    /// For a call of a typed export.
+    pub(crate) fn instance(&self) -> &InstancePre<RunState> {
+        match self {
+            Program::Described(guest) => guest.instance_pre(),
+            Program::Typed(instance) => instance,
+        }
+    }
 }
 
 /// A candidate that is linked with what it was granted, ready to run.
 pub struct Plugin {
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) grants: Grants,
-    pub(crate) guest: GuestPre<RunState>,
+    pub(crate) program: Program,
 }
 
 impl std::ops::Deref for Plugin {
@@ -102,6 +125,12 @@ impl Candidate {
     #[must_use]
     pub fn needs(&self) -> Grants {
         self.needs
+    }
+
+    /// The functions of its other exported interfaces: those that became actions, and those that did not and why.
+    #[must_use]
+    pub fn typed_exports(&self) -> &[TypedExport] {
+        &self.typed.exports
     }
 
     /// Whether its compiled code was at hand.

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use wasmtime::component::Val;
 use wasmtime::{Engine, Store};
 
-use crate::bindings::types;
+use crate::bindings::{GuestPre, types};
 use crate::events::{Events, JobEvent};
 use crate::explain::{accept, explain, refusal};
 use crate::host::Hosts;
 use crate::info::ActionInfo;
 use crate::limits::{Budget, Limits, Meter};
-use crate::outcome::Outcome;
-use crate::plugin::Plugin;
+use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::plugin::{Plugin, Program};
 use crate::store::{Attempt, RunState, new_store};
+use crate::typed::{self, Function};
 
 /// One run to be made.
 #[derive(Debug, Clone)]
@@ -77,28 +79,69 @@ pub(crate) struct Ended {
     pub(crate) events: Events,
 }
 
-/// Runs one job in a fresh instance.
-pub(crate) async fn execute(around: Surroundings, plugin: &Plugin, job: Job) -> Ended {
+/// The parameters of a typed call.
+pub(crate) type Values = Vec<Val>;
+
+/// Runs one job in a fresh instance. `values` are the parameters where the action is a typed export.
+pub(crate) async fn execute(around: Surroundings, plugin: &Plugin, job: Job, values: Option<Values>) -> Ended {
     let Job { task_id, attempt, action, content_type, input, annotations, limits, cancel, events, hosts } = job;
-    let (body, kept) = hand_over(plugin, &action, input);
-    let request = types::Request { action, input: types::Content { content_type, body }, annotations };
     let events = Events::new(events, &limits);
     let attempt = Attempt::start(task_id, attempt, limits.timeout, cancel, around.shutdown);
     let meter = Meter::new(limits.memory_bytes, around.budget);
     let mut store = new_store(&around.engine, &limits, meter, events.clone(), attempt);
     store.data_mut().hosts = hosts;
-    store.data_mut().input = kept;
-    let called = guarded(&mut store, async |store| {
-        let guest = plugin.guest.instantiate_async(&mut *store).await?;
-        guest.akita_plugin_actions().call_run(store, &request).await
-    })
-    .await;
-    let outcome = match called {
-        Ok(Ok(content)) => accept(content, &limits),
-        Ok(Err(error)) => Err(refusal(error, &request.action)),
-        Err(error) => Err(explain(&error, store.data(), &limits)),
+    let outcome = match (values, plugin.typed.function(&action), &plugin.program) {
+        (Some(values), Some(function), program) => {
+            if plugin.reads_input {
+                store.data_mut().input = input.into();
+            }
+            run_typed(&mut store, program, function, &values, &limits).await
+        }
+        (_, _, Program::Described(guest)) => {
+            let (body, kept) = hand_over(plugin, &action, input);
+            store.data_mut().input = kept;
+            let request = types::Request { action, input: types::Content { content_type, body }, annotations };
+            run_bytes(&mut store, guest, &request, &limits).await
+        }
+        _ => Err(Failure::new(FailureKind::UnknownAction, format!("the plugin has no action `{action}`"))),
     };
     Ended { outcome, events }
+}
+
+async fn run_bytes(
+    store: &mut Store<RunState>,
+    guest: &GuestPre<RunState>,
+    request: &types::Request,
+    limits: &Limits,
+) -> Outcome {
+    let called = guarded(store, async |store| {
+        let guest = guest.instantiate_async(&mut *store).await?;
+        guest.akita_plugin_actions().call_run(store, request).await
+    })
+    .await;
+    match called {
+        Ok(Ok(content)) => accept(content, limits),
+        Ok(Err(error)) => Err(refusal(error, &request.action)),
+        Err(error) => Err(explain(&error, store.data(), limits)),
+    }
+}
+
+async fn run_typed(
+    store: &mut Store<RunState>,
+    program: &Program,
+    function: &Function,
+    values: &[Val],
+    limits: &Limits,
+) -> Outcome {
+    let called = guarded(store, async |store| {
+        let instance = program.instance().instantiate_async(&mut *store).await?;
+        typed::call(store, &instance, function, values, limits).await
+    })
+    .await;
+    match called {
+        Ok(result) => typed::outcome(function, result.as_ref(), limits),
+        Err(error) => Err(explain(&error, store.data(), limits)),
+    }
 }
 
 /// What of the input goes with the request, and what is kept for `task.read-input`.

@@ -70,7 +70,9 @@ fn another_world_is_refused_by_its_name() {
     says(&error, "it exports nothing; a plugin exports akita:plugin/actions@0.1.0");
 
     let command = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
-    says(&refused(&wat::parse_str(command).unwrap()), "it exports wasi:cli/run@0.2.0");
+    let error = refused(&wat::parse_str(command).unwrap());
+    says(&error, "it exports wasi:cli/run@0.2.0: this is a program with a `main`, not a plugin");
+    says(&error, "crate-type = [\"cdylib\"]");
 }
 
 #[test]
@@ -80,6 +82,78 @@ fn another_version_is_refused_with_both_versions() {
     let error = refused(&component.component());
     assert!(matches!(error, LoadError::WrongWorld(_)));
     says(&error, "it exports akita:plugin/actions@0.2.0; this node speaks akita:plugin@0.1.0");
+}
+
+#[test]
+fn an_import_of_another_version_is_refused_with_the_fix() {
+    let newer = r#"(component (import "akita:plugin/log@0.2.0" (instance)))"#;
+    let error = refused(&wat::parse_str(newer).unwrap());
+    assert!(matches!(error, LoadError::WrongWorld(_)), "{error}");
+    says(&error, "it imports akita:plugin/log@0.2.0; this node speaks akita:plugin@0.1.0");
+    says(&error, "build it again with the `wit` folder of this release");
+}
+
+#[test]
+fn an_import_of_wasi_0_3_is_refused_with_the_fix() {
+    let error = refused(&wat::parse_str(r#"(component (import "wasi:cli/stdout@0.3.0" (instance)))"#).unwrap());
+    says(&error, "wasi:cli/stdout@0.3.0");
+    says(&error, "this node speaks WASI 0.2: build it for the target `wasm32-wasip2`");
+}
+
+#[test]
+fn an_interface_of_ours_that_does_not_exist_is_told_from_a_grant() {
+    let error = refused(&wat::parse_str(r#"(component (import "akita:plugin/camera@0.1.0" (instance)))"#).unwrap());
+    assert!(matches!(error, LoadError::NotGranted(_)), "{error}");
+    says(&error, "akita:plugin@0.1.0, which this node speaks, has no interface akita:plugin/camera");
+}
+
+/// A function that a later 0.1.x adds: the name of the interface fits, and the function is not there.
+#[test]
+fn a_function_that_this_node_lacks_is_named() {
+    let later = r#"(component (import "akita:plugin/task@0.1.0" (instance (export "pause" (func)))))"#;
+    let error = refused(&wat::parse_str(later).unwrap());
+    assert!(matches!(error, LoadError::WrongWorld(_)), "{error}");
+    says(&error, "its types differ from akita:plugin@0.1.0");
+    says(&error, "pause");
+    says(&error, "build it again with the `wit` folder of this release");
+}
+
+#[test]
+fn actions_without_run_are_refused_with_the_fix() {
+    let component = Guest {
+        wit_edits: vec![("@since(version = 0.1.0)\n  run: func(request: request) -> result<content, task-error>;", "")],
+        wat_edits: vec![("(export \"akita:plugin/actions@0.1.0#run\")", "")],
+        ..Guest::default()
+    };
+    says(&refused(&component.component()), "it exports akita:plugin/actions without `run`: add `run`");
+}
+
+#[test]
+fn thousands_of_imports_are_refused_in_a_short_sentence() {
+    let cases = [
+        (10_000, "nobody:knows", "instances count exceeds limit"),
+        (900, "nobody:knows", "and 895 more, which is not granted here"),
+        (900, "wasi:io", "its types differ"),
+    ];
+    for (count, package, words) in cases {
+        let import = |n| format!(r#"(import "{package}/i{n}@0.2.0" (instance (export "f" (func)))) "#);
+        let imports: String = (0..count).map(import).collect();
+        let error = refused(&wat::parse_str(format!("(component {imports})")).unwrap()).to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(error.len() < 1_200, "{} bytes", error.len());
+    }
+}
+
+#[test]
+fn a_start_function_that_loops_is_ended() {
+    let items = "(func $start (loop $forever (br $forever))) (start $start)";
+    let component = Guest { wat_items: items.into(), ..Guest::default() }.component();
+    let (_, dir) = fresh();
+    let mut config = config(dir.path().join("cache"));
+    config.describe_limits.timeout = std::time::Duration::from_millis(50);
+    let error = Sandbox::new(config).unwrap().load_bytes(&component).unwrap_err();
+    assert!(matches!(error, LoadError::DescribeFailed(_)), "{error}");
+    says(&error, "time limit");
 }
 
 #[test]

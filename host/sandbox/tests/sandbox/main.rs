@@ -9,6 +9,7 @@ mod limits;
 mod load;
 mod reference;
 mod run;
+mod typed;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
