@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_start;
 mod basics;
 mod chaos;
+mod children;
 mod cluster;
 mod cluster_key;
 mod crash;

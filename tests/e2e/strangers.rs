@@ -210,6 +210,7 @@ fn who_is_not_admitted_can_neither_read_nor_take_nor_answer_a_task() {
     stranger.refused(&Outcomes { ran: vec![ran(task, 1)] }, Refusal::NotAdmitted);
     let standing = stranger.hello(1).standing;
     let report = Report {
+        parked: 0,
         standing,
         incarnation: 1,
         digest: [0; 8],

@@ -1,21 +1,29 @@
 //! Runs assigned tasks in the sandbox, as many at once as there are slots, and hands each outcome to whoever
 //! assigned it. It never decides what to run or whether to run it again.
 
+mod children;
+mod place;
+
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use akita_core::{Content, Failure, NodeId, Outcome, TaskId, wire::Job};
-use akita_sandbox::{FailureKind, JobEvent, Limits, LogLevel, ResolveError, Sandbox};
+use akita_sandbox::{FailureKind, Interface, JobEvent, Limits, LogLevel, ResolveError, Sandbox, TasksHost};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::plugins::{Caller, Found, NotAllowed, Plugins};
+use crate::plugins::{Caller, Found, NotAllowed, Plugins, Seat};
+use children::{Bounds, Family};
+use place::{Families, Idle, Place};
+
+pub use children::{Ended, Home};
+pub use place::most_parked;
 
 /// Tasks held at once, running or waiting: the leader sends at most 64 a slot, and nobody else may send.
 pub const MAX_HELD: usize = 4_096;
@@ -64,6 +72,10 @@ struct Inner {
     plugins: Plugins,
     limits: Limits,
     slots: Arc<Semaphore>,
+    families: Arc<Families>,
+    idle: Arc<Idle>,
+    /// Where children are submitted. Weak, because it knows this.
+    home: OnceLock<Weak<dyn Home>>,
     held: Mutex<HashSet<(TaskId, u64)>>,
     /// Ended, and the outcome is on its way to who assigned: asked for again, such a task is not begun again.
     unsettled: Mutex<HashSet<(TaskId, u64)>>,
@@ -90,6 +102,9 @@ impl Executor {
             plugins,
             limits,
             slots: Arc::new(Semaphore::new(slots)),
+            families: Families::new(slots),
+            idle: Arc::default(),
+            home: OnceLock::new(),
             held: Mutex::default(),
             unsettled: Mutex::default(),
             reports: Mutex::new(Some(reports)),
@@ -103,6 +118,21 @@ impl Executor {
     /// Tasks held: running, or waiting for a slot.
     pub fn held(&self) -> usize {
         lock(&self.0.held).len()
+    }
+
+    /// Of the tasks held, those that take no slot: they wait for their children, or to be begun until others have theirs.
+    pub fn parked(&self) -> usize {
+        self.0.idle.count()
+    }
+
+    /// Returns when there is one more of [`Executor::parked`].
+    pub async fn parks(&self) {
+        self.0.idle.grows().await;
+    }
+
+    /// Who takes the children of tasks that run here.
+    pub fn set_home(&self, home: Weak<dyn Home>) {
+        let _ = self.0.home.set(home);
     }
 
     /// Takes a task; `false` if this node is full or stopping. A task that it holds already is taken and not run twice.
@@ -157,20 +187,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Inner {
     async fn handle(self: Arc<Self>, assigner: NodeId, job: Job) {
         let key = (job.task, job.fence);
-        // A plugin that may not run more often at once waits without a slot, so that others have it.
-        let gate = self.plugins.shelf().gate(&job.action);
+        let (gate, is_family) = self.plugins.shelf().bounds(&job.action);
         let draining = self.drained.clone();
-        let _turn = match gate {
-            Some(gate) => tokio::select! {
-                turn = gate.acquire_owned() => turn.ok(),
+        let _begun = match is_family {
+            true => tokio::select! {
+                begun = self.families.begin(job.extras.depth, &self.idle) => begun,
                 () = draining.cancelled() => None,
             },
-            None => None,
+            false => None,
         };
-        // Closed when draining: the task was never begun.
-        if let Ok(_slot) = Arc::clone(&self.slots).acquire_owned().await {
+        let place = Arc::new(Place::new(gate, Arc::clone(&self.slots), draining, Arc::clone(&self.idle)));
+        // Not when draining: then the task was never begun.
+        if place.sit().await {
             let begun = Instant::now();
-            let outcome = self.run(assigner, job).await;
+            let outcome = self.run(assigner, job, &place).await;
             let run_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             if let Some(outcome) = outcome {
                 let (task, fence) = key;
@@ -183,12 +213,38 @@ impl Inner {
         lock(&self.held).remove(&key);
     }
 
+    /// What a run has of children, where its plugin is granted any.
+    fn family(
+        &self,
+        job: &Job,
+        origin: NodeId,
+        seat: &Seat,
+        limits: &Limits,
+        place: &Arc<Place>,
+        cancel: &CancellationToken,
+    ) -> Option<Arc<dyn TasksHost>> {
+        let terms = &seat.terms;
+        let home = self.home.get().and_then(Weak::upgrade).filter(|_| terms.granted().has(Interface::Tasks))?;
+        let bounds = Bounds { children: terms.children(), depth: terms.depth(), bytes: limits.memory_bytes };
+        Some(Arc::new(Family {
+            home,
+            parent: job.task,
+            origin,
+            extras: job.extras,
+            bounds,
+            place: Arc::clone(place),
+            drained: self.drained.clone(),
+            cancel: cancel.clone(),
+            children: Mutex::default(),
+        }))
+    }
+
     fn reports(&self) -> Option<mpsc::UnboundedSender<Report>> {
         lock(&self.reports).clone()
     }
 
     /// `None` if this node stopped it: another attempt is somebody else's to begin.
-    async fn run(&self, assigner: NodeId, job: Job) -> Option<Outcome> {
+    async fn run(&self, assigner: NodeId, job: Job, place: &Arc<Place>) -> Option<Outcome> {
         // What it is now is what runs, to its end: a plugin that is replaced meanwhile changes nothing.
         let found = match self.plugins.shelf().resolve(&job.action) {
             Ok(found) => found,
@@ -208,6 +264,9 @@ impl Inner {
         }
         seat.terms.cap(&mut limits);
         let cancel = self.stop.child_token();
+        let mut hosts = seat.hosts.clone();
+        hosts.tasks = self.family(&job, caller.node, &seat, &limits, place, &cancel);
+        let left = cancel.clone();
         let outcome = self
             .sandbox
             .run(
@@ -222,7 +281,7 @@ impl Inner {
                     limits,
                     cancel,
                     events: Some(events),
-                    hosts: seat.hosts.clone(),
+                    hosts,
                 },
             )
             .await;
@@ -231,7 +290,7 @@ impl Inner {
         self.plugins.ran(&plugin, &outcome);
         match outcome {
             Ok(content) => Some(Outcome::Completed(Content { content_type: content.content_type, body: content.body })),
-            Err(failure) if failure.kind == FailureKind::Cancelled && self.stop.is_cancelled() => None,
+            Err(failure) if failure.kind == FailureKind::Cancelled && left.is_cancelled() => None,
             Err(failure) => Some(Outcome::Failed(to_core(failure))),
         }
     }

@@ -119,6 +119,23 @@ impl<'de> Deserialize<'de> for KeyPrint {
     }
 }
 
+impl TaskId {
+    /// The id of a task's child of that number: the same on every attempt. It keeps the time in front, by which ids
+    /// ascend; the rest is a hash, so that children of different tasks do not meet.
+    #[must_use]
+    pub fn child(self, number: u32) -> TaskId {
+        let mut hasher = blake3::Hasher::new_derive_key("akita child task v1");
+        hasher.update(&self.0).update(&number.to_be_bytes());
+        let hash = hasher.finalize();
+        let mut id = self.0;
+        id[6..].copy_from_slice(&hash.as_bytes()[..10]);
+        // As a UUID of version 7 says what it is.
+        id[6] = 0x70 | (id[6] & 0x0f);
+        id[8] = 0x80 | (id[8] & 0x3f);
+        TaskId(id)
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(&self.0, f)
@@ -199,6 +216,21 @@ mod tests {
         for text in ["", "key:", "key:1a2b", "1a2b3c4d5e6f7081", "key:1a2b3c4d5e6f70812", "key:1a2b3c4d5e6f708x"] {
             assert!(text.parse::<KeyPrint>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_child_is_the_same_on_every_attempt_and_nobody_elses() {
+        let parent = TaskId([7; 16]);
+        let mut all: Vec<TaskId> = (0..1_000).map(|number| parent.child(number)).collect();
+        assert_eq!(all[3], parent.child(3));
+        all.extend((0..1_000).map(|number| TaskId([8; 16]).child(number)));
+        all.push(parent);
+        all.push(parent.child(0).child(0));
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        assert_eq!(parent.child(0).to_string().parse::<TaskId>().unwrap(), parent.child(0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     command::{Command, Reply, RequeueCause},
     dispatch::Dispatch,
     id::{Millis, NodeId, TaskId},
-    schedule::{Load, Offer, Resolved, Scheduler},
+    schedule::{Load, Offer, Rank, Resolved, Scheduler},
     state::Change,
     task::{Status, Task, TaskSpec},
     tuning::{Tuning, airtime},
@@ -150,7 +150,14 @@ impl Leader {
     pub fn offer(&mut self, id: TaskId, spec: &TaskSpec, time: Millis) {
         if self.dispatch.get(id).is_none()
             && !self.scheduler.is_placed(id)
-            && self.scheduler.add(id, &spec.action, &spec.required, spec.priority, time, 0)
+            && self.scheduler.add(
+                id,
+                &spec.action,
+                &spec.required,
+                Rank::new(spec.priority, spec.extras.depth()),
+                time,
+                0,
+            )
         {
             self.tentative.insert(id);
         }
@@ -254,7 +261,8 @@ impl Leader {
     fn wait(&mut self, task: &Task, time: Millis, now: Millis) {
         let wait = task.not_before.saturating_sub(time);
         let not_before = if wait == 0 { 0 } else { now + wait };
-        self.scheduler.add(task.id, &task.action, &task.required, task.priority, task.submitted_at, not_before);
+        let rank = Rank::new(task.priority, task.extras.depth());
+        self.scheduler.add(task.id, &task.action, &task.required, rank, task.submitted_at, not_before);
     }
 
     /// A worker is there, or offers something else now.

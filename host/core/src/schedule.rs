@@ -16,9 +16,37 @@ use worker::{Worker, believed, is_short_for, tail};
 const MAX_NEAR: usize = 3;
 
 /// Tasks that ask for the same: if one finds no worker, none of them does.
-type Class = (String, Vec<String>);
-/// Priority, age, arrival: what is least goes first.
-type Turn = (u8, Millis, u64);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Class {
+    action: String,
+    required: Vec<String>,
+    /// Somebody waits for it, and keeps memory while doing so.
+    child: bool,
+}
+
+/// How urgent a task is: by its priority, then by generations. A family that has begun goes on before another begins, or
+/// all would be begun and none come to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    priority: u8,
+    depth: Reverse<u8>,
+}
+
+impl Rank {
+    /// Of a task of that priority with so many generations above it.
+    pub fn new(priority: u8, depth: u8) -> Rank {
+        Rank { priority, depth: Reverse(depth) }
+    }
+}
+
+impl From<u8> for Rank {
+    fn from(priority: u8) -> Rank {
+        Rank::new(priority, 0)
+    }
+}
+
+/// Rank, age, arrival: what is least goes first.
+type Turn = (Rank, Millis, u64);
 
 #[derive(Debug)]
 struct Waiting {
@@ -147,7 +175,7 @@ impl Scheduler {
         id: TaskId,
         action: &str,
         required: &[String],
-        priority: u8,
+        rank: impl Into<Rank>,
         submitted_at: Millis,
         not_before: Millis,
     ) -> bool {
@@ -155,8 +183,9 @@ impl Scheduler {
             return false;
         }
         self.arrivals += 1;
-        let class: Class = (action.to_owned(), required.to_vec());
-        let turn = (priority, submitted_at, self.arrivals);
+        let rank = rank.into();
+        let class = Class { action: action.to_owned(), required: required.to_vec(), child: rank.depth.0 > 0 };
+        let turn = (rank, submitted_at, self.arrivals);
         if not_before > 0 {
             self.delayed.insert((not_before, id));
         } else {
@@ -268,7 +297,7 @@ impl Scheduler {
                 self.placed.insert(id, (node, waiting));
             }
             self.hold(node);
-            self.cap(id, node, &class.0);
+            self.cap(id, node, &class.action);
             placed.push((id, node));
             if let Some((next, _)) = self.ready.get(&class).and_then(|queue| queue.first_key_value()) {
                 heads.push(Reverse((*next, class)));
@@ -292,9 +321,11 @@ impl Scheduler {
     }
 
     fn best_worker(&self, class: &Class) -> Option<NodeId> {
+        // Of a plugin whose runs wait for runs of the same plugin, the worker knows how many go on at once.
+        let below_cap = |worker: &Worker| class.child || worker.is_below_cap(&class.action);
         self.workers
             .iter()
-            .filter(|(_, worker)| worker.can_run(class) && worker.has_room() && worker.is_below_cap(&class.0))
+            .filter(|(_, worker)| worker.can_run(class) && worker.has_room(class.child) && below_cap(worker))
             .min_by_key(|(node, worker)| (worker.fill(), worker.load.cpu_percent / 10, worker.load.rtt_ms, **node))
             .map(|(node, _)| *node)
     }
@@ -338,7 +369,7 @@ impl Scheduler {
     /// Why a waiting task has not been given to anybody, for people.
     pub fn explain(&self, id: TaskId, now: Millis) -> Option<String> {
         let waiting = self.waiting.get(&id)?;
-        let (action, required) = &waiting.class;
+        let Class { action, required, .. } = &waiting.class;
         if waiting.not_before > now {
             return Some(format!("waits {} s before the next attempt", (waiting.not_before - now).div_ceil(1000)));
         }

@@ -55,6 +55,40 @@ fn a_task_that_nobody_can_run_blocks_no_other() {
     assert_eq!(scheduler.place(10, 9), [(task(1), node(2))]);
 }
 
+/// A child of [`add`]'s tasks.
+fn add_child(scheduler: &mut Scheduler, n: u8, priority: u8, depth: u8) {
+    assert!(scheduler.add(task(n), "basics/echo", &[], Rank::new(priority, depth), 9, 0));
+}
+
+#[test]
+fn a_family_that_has_begun_goes_on_before_another_begins() {
+    let mut scheduler = Scheduler::default();
+    scheduler.worker_up(node(1), offer(9, &[]), Load::default());
+    add(&mut scheduler, 1, 10, &[]);
+    add_child(&mut scheduler, 2, 10, 1);
+    add_child(&mut scheduler, 3, 10, 2);
+    add(&mut scheduler, 4, 9, &[]);
+    assert_eq!(order(&mut scheduler), [task(4), task(3), task(2), task(1)]);
+}
+
+#[test]
+fn a_worker_whose_tasks_all_wait_for_their_children_takes_the_children() {
+    let mut scheduler = Scheduler::default();
+    scheduler.worker_up(node(1), offer(1, &[]), Load::default());
+    add(&mut scheduler, 1, 10, &[]);
+    add(&mut scheduler, 2, 1, &[]);
+    assert_eq!(order(&mut scheduler), [task(2)], "one slot");
+    add_child(&mut scheduler, 3, 10, 1);
+    assert!(order(&mut scheduler).is_empty());
+    scheduler.worker_load(node(1), Load { parked: 1, ..Load::default() });
+    assert_eq!(order(&mut scheduler), [task(3)], "the parent left its slot, and the child is first");
+    let many = crate::tuning::families(1, 0);
+    scheduler.worker_load(node(1), Load { parked: many, memory_percent: 99, ..Load::default() });
+    assert!(order(&mut scheduler).is_empty(), "so many wait there that no other family begins");
+    add_child(&mut scheduler, 4, 200, 1);
+    assert_eq!(order(&mut scheduler), [task(4)], "a child has room, however urgent others are");
+}
+
 #[test]
 fn work_is_spread_by_room_and_a_full_worker_gets_none() {
     let mut scheduler = Scheduler::default();

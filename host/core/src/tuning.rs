@@ -1,6 +1,6 @@
 //! Numbers that decide how patient and how eager a node is. Settings fill them in; this module owns their defaults.
 
-use crate::id::Millis;
+use crate::{id::Millis, task::MAX_DEPTH};
 
 /// What the operator can set of the leader's decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,16 @@ pub const SLOW_RTT_MS: u32 = 1_000;
 /// The longest round trip that is believed, in milliseconds: it is measured or claimed elsewhere, and all patience
 /// grows with it. Longer than any radio path of a few hops needs.
 pub const MAX_RTT_MS: u32 = 120_000;
+
+/// Tasks with children that a worker begins at once, however few slots it has: one that waits for its children takes no
+/// slot, but memory.
+const MIN_FAMILIES: u16 = 9;
+
+/// Tasks of generation `depth` that may have children and are begun at once on a worker of so many slots. A later
+/// generation has more room than the one that waits for it, so that it can always begin.
+pub fn families(slots: u16, depth: u8) -> u16 {
+    slots.max(MIN_FAMILIES).saturating_add(u16::from(depth.min(MAX_DEPTH)))
+}
 
 impl Tuning {
     /// How often a worker reports over a link of that round trip: five times in `node_timeout`, but at most a twentieth
@@ -82,6 +92,14 @@ mod tests {
     fn a_claimed_round_trip_does_not_make_a_leader_wait_for_ever() {
         let tuning = Tuning::default();
         assert!(tuning.patience(u32::MAX) <= 3 * 3_600_000 && tuning.ack_patience(u32::MAX) <= 3_600_000);
+    }
+
+    #[test]
+    fn children_can_begin_while_all_their_parents_wait() {
+        for slots in [0, 1, 4, 64, u16::MAX - 8] {
+            assert!(families(slots, 0) >= slots.max(1));
+            assert!((0..MAX_DEPTH).all(|depth| families(slots, depth) < families(slots, depth + 1)));
+        }
     }
 
     #[test]

@@ -230,6 +230,13 @@ pub struct Report {
     pub rtt_ms: u32,
     /// It is about to stop and takes nothing more.
     pub leaving: bool,
+    /// Of the tasks that it holds, those that take no slot.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parked: u16,
+}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// Answer to [`Report`].

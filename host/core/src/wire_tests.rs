@@ -73,6 +73,7 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         memory: 34,
         rtt_ms: 4_000,
         leaving: false,
+        parked: 0,
     };
     let spec = TaskSpec {
         action: "basics/echo".into(),

@@ -17,6 +17,8 @@ const BUDGET_DIVISOR: u64 = 2;
 pub struct SandboxConfig {
     /// Runs at once; more wait. A slot for each core.
     pub slots: usize,
+    /// Runs that may wait for their children on top of those, with their memory and without a slot. None.
+    pub parked: usize,
     /// A folder of this user alone, for compiled code. Made if it is missing.
     pub cache_dir: PathBuf,
     /// What a plugin may use to describe itself.
@@ -34,6 +36,7 @@ impl Default for SandboxConfig {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         SandboxConfig {
             slots: cores,
+            parked: 0,
             cache_dir: std::env::temp_dir().join("akita-compiled"),
             describe_limits: Limits::for_describe(),
             guest_threads: cores,

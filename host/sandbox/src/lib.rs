@@ -22,6 +22,7 @@ mod load;
 mod outcome;
 mod plugin;
 mod run;
+mod slot;
 mod store;
 mod typed;
 
@@ -59,6 +60,7 @@ use crate::cache::Cache;
 use crate::engine::Ticker;
 use crate::limits::Budget;
 use crate::run::{Surroundings, Values};
+use crate::slot::Slot;
 use crate::store::RunState;
 
 /// Turns of a guest thread between two looks at timers and at work from elsewhere. A guest that computes takes a turn
@@ -111,7 +113,8 @@ impl Sandbox {
             return Err(SandboxError::NoSlots);
         }
         let broken = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
-        let (engine, allocator) = engine::build(config.allocator, config.slots).map_err(broken)?;
+        let (engine, allocator) =
+            engine::build(config.allocator, config.slots.saturating_add(config.parked)).map_err(broken)?;
         let linker = load::linker(&engine).map_err(broken)?;
         let cache = match Cache::open(&config.cache_dir, &engine) {
             Ok(cache) => Some(cache),
@@ -239,13 +242,13 @@ impl Sandbox {
         let slot = tokio::select! {
             biased;
             () = job.cancel.cancelled() => return Err(cancelled()),
-            slot = self.0.slots.clone().acquire_owned() => slot.map_err(|_| closed())?,
+            slot = Slot::take(self.0.slots.clone()) => slot.map_err(|_| closed())?,
         };
         let (around, ticking) = (self.0.around.clone(), self.0.ticker.hold());
         let program = Arc::clone(&plugin);
         let running = self.0.handle.spawn(async move {
-            let ended = run::execute(around, &program, job, values).await;
-            drop((ticking, slot));
+            let ended = run::execute(around, &program, job, values, slot).await;
+            drop(ticking);
             ended.events.finish().await;
             ended.outcome
         });

@@ -17,6 +17,7 @@ use crate::info::ActionInfo;
 use crate::limits::{Budget, Limits, Meter};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::plugin::{Plugin, Program};
+use crate::slot::Slot;
 use crate::store::{Attempt, RunState, new_store};
 use crate::typed::{self, Function};
 
@@ -82,14 +83,22 @@ pub(crate) struct Ended {
 /// The parameters of a typed call.
 pub(crate) type Values = Vec<Val>;
 
-/// Runs one job in a fresh instance. `values` are the parameters where the action is a typed export.
-pub(crate) async fn execute(around: Surroundings, plugin: &Plugin, job: Job, values: Option<Values>) -> Ended {
+/// Runs one job in a fresh instance, and gives its slot back. `values` are the parameters where the action is a typed
+/// export.
+pub(crate) async fn execute(
+    around: Surroundings,
+    plugin: &Plugin,
+    job: Job,
+    values: Option<Values>,
+    slot: Slot,
+) -> Ended {
     let Job { task_id, attempt, action, content_type, input, annotations, limits, cancel, events, hosts } = job;
     let events = Events::new(events, &limits);
     let attempt = Attempt::start(task_id, attempt, limits.timeout, cancel, around.shutdown);
     let meter = Meter::new(limits.memory_bytes, around.budget);
     let mut store = new_store(&around.engine, &limits, meter, events.clone(), attempt);
     store.data_mut().hosts = hosts;
+    store.data_mut().slot = Some(slot);
     let outcome = match (values, plugin.typed.function(&action), &plugin.program) {
         (Some(values), Some(function), program) => {
             if plugin.reads_input {

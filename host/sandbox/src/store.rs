@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::events::{Events, Stream};
 use crate::host::{Calls, Hosts, http::Outgoing, stdio::Capture};
 use crate::limits::{Limits, Meter};
+use crate::slot::Slot;
 
 /// A cancelled run may clean up for this long; it sees the cancellation at once.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(200);
@@ -101,6 +102,8 @@ pub(crate) struct RunState {
     pub(crate) events: Events,
     pub(crate) attempt: Attempt,
     pub(crate) hosts: Hosts,
+    /// Where it runs; none while a plugin describes itself.
+    pub(crate) slot: Option<Slot>,
     /// For the bounds of calls.
     pub(crate) calls: Calls,
     /// What `task.read-input` reads: kept only for guests that import it.
@@ -163,6 +166,7 @@ pub(crate) fn new_store(
         events,
         attempt,
         hosts: Hosts::default(),
+        slot: None,
         calls: Calls::default(),
         input: Bytes::new(),
         wasi: None,

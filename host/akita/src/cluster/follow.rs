@@ -141,6 +141,7 @@ impl Cluster {
             memory: load.memory_percent,
             rtt_ms: self.rtt_ms(leader),
             leaving,
+            parked: load.parked,
         };
         let wait = self.leader_patience();
         let answer: Reported = match self.call(leader, &report, wait).await {

@@ -278,5 +278,6 @@ fn load_of(report: &Report) -> Load {
         cpu_percent: report.cpu.min(100),
         memory_percent: report.memory.min(100),
         rtt_ms: report.rtt_ms.min(MAX_RTT_MS),
+        parked: report.parked.min(report.running),
     }
 }

@@ -184,6 +184,8 @@ impl Cluster {
         self.0.tasks.spawn(async move { carrier.carry().await });
         let leader = self.clone();
         self.0.tasks.spawn(async move { leader.lead().await });
+        let teller = self.clone();
+        self.0.tasks.spawn(async move { teller.tell_of_room().await });
         loop {
             tokio::select! {
                 () = self.0.stop.cancelled() => break,
@@ -272,7 +274,20 @@ impl Cluster {
         let total = resources.memory_total.max(1);
         let memory_percent = u8::try_from(resources.memory_used.saturating_mul(100) / total).unwrap_or(100).min(100);
         // A float between 0 and 100; the cast saturates.
-        Load { cpu_percent: resources.cpu_percent.round() as u8, memory_percent, rtt_ms: 0 }
+        let parked = u16::try_from(self.0.executor.parked()).unwrap_or(u16::MAX);
+        Load { cpu_percent: resources.cpu_percent.round() as u8, memory_percent, rtt_ms: 0, parked }
+    }
+
+    /// Tells whoever leads at once that tasks here wait for others and take no slot: it may be their children that wait.
+    async fn tell_of_room(&self) {
+        loop {
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = self.0.executor.parks() => {}
+            }
+            self.0.driver.worker_load(self.0.me, self.own_load()).await;
+            self.0.report_now.notify_one();
+        }
     }
 
     async fn offer_own_slots(&self) {

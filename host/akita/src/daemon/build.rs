@@ -21,7 +21,7 @@ use crate::{
     config::Settings,
     consensus::{self, Opened},
     driver::{self, Driver, Service},
-    executor::{Executor, Report},
+    executor::{self, Executor, Home, Report},
     node::{Node, Parts},
     plugins::{self, Keeper, Listeners, Plugins},
     resources::{self, Resources},
@@ -51,6 +51,8 @@ pub(super) struct Running {
     pub(super) keeping: JoinHandle<()>,
     /// Kept alive for other nodes' questions.
     pub(super) _books: Arc<dyn Books>,
+    /// Kept alive for the children of tasks.
+    pub(super) _home: Arc<dyn Home>,
     /// The lock, held until the end.
     pub(super) _data_dir: DataDir,
 }
@@ -121,6 +123,8 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     });
     let books: Arc<dyn Books> = Arc::new(node.clone());
     cluster.set_books(Arc::downgrade(&books));
+    let home: Arc<dyn Home> = Arc::new(node.clone());
+    executor.set_home(Arc::downgrade(&home));
     let (members, results) = run_loops(&cluster, events, reports);
     let store = opened.store;
     let pruning = spawn_pruning(store.clone(), settings.result_retention, settings.result_retention_max);
@@ -151,6 +155,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         pruning,
         keeping,
         _books: books,
+        _home: home,
         _data_dir: data_dir,
     })
 }
@@ -209,7 +214,8 @@ async fn load_plugins(
     let (dir, slots) = (settings.plugins_dir.clone(), settings.slots);
     let defaults = SandboxConfig::default();
     let (cache_dir, guest_threads) = (settings.data_dir.join("compiled"), defaults.guest_threads.min(slots));
-    let start = move || Sandbox::new(SandboxConfig { slots, cache_dir, guest_threads, ..defaults });
+    let parked = executor::most_parked(slots);
+    let start = move || Sandbox::new(SandboxConfig { slots, parked, cache_dir, guest_threads, ..defaults });
     let sandbox = tokio::task::spawn_blocking(start).await.context("starting the sandbox failed")?;
     let sandbox = sandbox.map_err(|error| config(error, "see docs/operations.md, \"The sandbox does not start\""))?;
     if !dir.is_dir() {

@@ -3,6 +3,7 @@
 
 mod ask;
 mod backend;
+mod children;
 mod convert;
 
 pub use convert::candidate as plugin_view;
@@ -158,15 +159,18 @@ impl Node {
         }
     }
 
+    /// What is wrong with a time limit, if it is too long.
+    fn over_time(&self, timeout_ms: Option<u32>) -> Option<String> {
+        let asked = Duration::from_millis(u64::from(timeout_ms?));
+        let most = self.max_timeout.as_secs();
+        (asked > self.max_timeout).then(|| {
+            format!("a time limit of {} s is over the {most} s of WORKER_PROCESSING_TIMEOUT_S", asked.as_secs())
+        })
+    }
+
     fn spec(&self, task: NewTask, key: Option<KeyPrint>) -> Result<TaskSpec, String> {
-        if let Some(asked) = task.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms)))
-            && asked > self.max_timeout
-        {
-            let most = self.max_timeout.as_secs();
-            return Err(format!(
-                "a time limit of {} s is over the {most} s of WORKER_PROCESSING_TIMEOUT_S",
-                asked.as_secs()
-            ));
+        if let Some(detail) = self.over_time(task.timeout_ms) {
+            return Err(detail);
         }
         let spec = TaskSpec {
             action: task.action,
@@ -180,22 +184,31 @@ impl Node {
     }
 
     async fn place(&self, tasks: Vec<Incoming>) -> Result<Vec<Status>, NodeError> {
+        let last = match self.hand_in(&tasks).await {
+            Err(error @ NodeError::Unavailable { .. }) => error,
+            other => return other,
+        };
+        tracing::info!(error = %last, "no leader takes the tasks now; they are kept here and sent later");
+        let sent: Vec<Sent> = tasks.into_iter().map(sent).collect();
+        self.cluster.keep_in_outbox(&sent).await?;
+        Ok(vec![Status::QueuedLocally; sent.len()])
+    }
+
+    /// Has whoever leads accept the tasks.
+    async fn hand_in(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {
         let mut last = NodeError::Stopping;
         for _ in 0..MAX_TURNS {
             let placed = if self.cluster.leads() {
-                self.driver.submit(tasks.clone(), false).await
+                self.driver.submit(tasks.to_vec(), false).await
             } else {
-                self.forward(&tasks).await
+                self.forward(tasks).await
             };
             match placed {
                 Err(error @ NodeError::Unavailable { .. }) => last = error,
                 other => return other,
             }
         }
-        tracing::info!(error = %last, "no leader takes the tasks now; they are kept here and sent later");
-        let sent: Vec<Sent> = tasks.into_iter().map(sent).collect();
-        self.cluster.keep_in_outbox(&sent).await?;
-        Ok(vec![Status::QueuedLocally; sent.len()])
+        Err(last)
     }
 
     async fn forward(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {

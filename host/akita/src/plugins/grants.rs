@@ -30,6 +30,10 @@ const MAX_KV_QUOTA: i64 = 1 << 30;
 /// Longest pattern, as long as a plugin's name.
 const MAX_PATTERN_BYTES: usize = 63;
 
+/// Children that a task of a plugin with `tasks` may have, unless told otherwise: a list of work for a small cluster.
+const DEFAULT_MAX_CHILDREN: u32 = 64;
+/// Generations of children, unless told otherwise: a task that splits its work, twice more.
+const DEFAULT_MAX_DEPTH: u8 = 3;
 /// Most children that a task may have: their results are gathered by one run.
 const MOST_CHILDREN: i64 = 1_000;
 
@@ -93,6 +97,16 @@ impl Terms {
     /// The interfaces that are granted.
     pub fn granted(&self) -> Grants {
         self.interfaces.unwrap_or_default()
+    }
+
+    /// Children that one task may have.
+    pub fn children(&self) -> u32 {
+        self.max_children.unwrap_or(DEFAULT_MAX_CHILDREN)
+    }
+
+    /// Generations of children.
+    pub fn depth(&self) -> u8 {
+        self.max_depth.unwrap_or(DEFAULT_MAX_DEPTH)
     }
 
     /// Lowers limits to these; none is raised.

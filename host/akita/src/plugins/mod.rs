@@ -24,7 +24,7 @@ pub use callers::Caller;
 pub use grants::{FILE_NAME as GRANTS_FILE, GrantsFile};
 pub use keeper::{Keeper, Listeners, Start};
 pub use reading::Work;
-pub use shelf::{Found, Item, NotAllowed, Shelf, Status, Verdict, hex};
+pub use shelf::{Found, Item, NotAllowed, Seat, Shelf, Status, Verdict, hex};
 
 use notes::Notes;
 use quarantine::{Sign, Tally};

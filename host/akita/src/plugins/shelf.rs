@@ -8,7 +8,7 @@ use std::{
 };
 
 use akita_core::{schedule::Offer, versions::Versions, wire::MAX_OFFERED};
-use akita_sandbox::{Candidate, Catalog, Grants, Hosts, LoadError, MAX_PLUGINS, Plugin, ResolveError};
+use akita_sandbox::{Candidate, Catalog, Grants, Hosts, Interface, LoadError, MAX_PLUGINS, Plugin, ResolveError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -266,9 +266,11 @@ impl Shelf {
         Ok(Found { plugin, action, seat })
     }
 
-    /// What bounds the runs at once of the plugin that has an action, where something does.
-    pub fn gate(&self, action: &str) -> Option<Arc<Semaphore>> {
-        self.resolve(action).ok()?.seat.gate.clone()
+    /// What bounds the runs at once of the plugin that has an action, where something does, and whether they may have
+    /// children.
+    pub fn bounds(&self, action: &str) -> (Option<Arc<Semaphore>>, bool) {
+        let Ok(Found { seat, .. }) = self.resolve(action) else { return (None, false) };
+        (seat.gate.clone(), seat.terms.granted().has(Interface::Tasks))
     }
 
     /// What a node with these slots and capabilities of its own offers: each action whose needs it meets.

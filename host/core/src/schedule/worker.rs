@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Class;
 use crate::{
     id::Millis,
-    tuning::{MAX_RTT_MS, SLOW_RTT_MS},
+    tuning::{MAX_RTT_MS, SLOW_RTT_MS, families},
     versions::{Versions, exact, plugin_of},
 };
 
@@ -50,6 +50,8 @@ pub struct Load {
     pub memory_percent: u8,
     /// Round trip to it; 0 for the leader itself.
     pub rtt_ms: u32,
+    /// Tasks that it holds and that take no slot: they wait for their children.
+    pub parked: u16,
 }
 
 /// One worker, as the scheduler sees it.
@@ -102,7 +104,7 @@ impl Worker {
         self.cap(action).is_none_or(|cap| held < u64::from(cap))
     }
 
-    pub(super) fn can_run(&self, (action, required): &Class) -> bool {
+    pub(super) fn can_run(&self, Class { action, required, .. }: &Class) -> bool {
         self.offer.has(action) && required.iter().all(|one| self.offer.capabilities.contains(one))
     }
 
@@ -132,18 +134,23 @@ impl Worker {
         (slots + ahead).min(most)
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether it may get a task now. While many wait there for their children it begins no further family, but always
+    /// has room for a child: else they would wait for ever.
+    pub(super) fn has_room(&self, child: bool) -> bool {
         if self.paused_until > 0 {
             return false;
         }
-        if self.load.memory_percent >= FULL_MEMORY_PERCENT && self.in_flight > 0 {
+        if self.load.memory_percent >= FULL_MEMORY_PERCENT && self.in_flight > u64::from(self.load.parked) {
             return false;
         }
-        self.in_flight < self.window()
+        if !child && self.load.parked >= families(self.offer.slots, 0) {
+            return false;
+        }
+        self.in_flight.saturating_sub(u64::from(self.load.parked)) < self.window()
     }
 
     /// How full it is, in 256ths of its slots.
     pub(super) fn fill(&self) -> u64 {
-        self.in_flight * 256 / u64::from(self.offer.slots).max(1)
+        self.in_flight.saturating_sub(u64::from(self.load.parked)) * 256 / u64::from(self.offer.slots).max(1)
     }
 }

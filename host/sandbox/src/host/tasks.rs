@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::HostFuture;
 use crate::bindings::{tasks, types};
 use crate::outcome::{Content, Failure, FailureKind, Outcome};
-use crate::store::RunState;
+use crate::store::{RunState, Stop};
 
 /// Children in one call; a task's own limit on all its children is the host's.
 const MAX_CHILDREN_IN_CALL: usize = 1_000;
@@ -116,7 +116,17 @@ impl tasks::Host for RunState {
 
     async fn gather(&mut self, ids: Vec<String>) -> Answer<Vec<Result<types::Content, types::TaskError>>> {
         let host = self.tasks(ids.len());
+        // Its children may need the slot.
+        if let Some(slot) = &mut self.slot {
+            slot.leave();
+        }
         let gathered = async { Ok(host?.gather(ids).await?) }.await;
+        if let Some(free) = self.slot.as_ref().map(crate::slot::Slot::free) {
+            let held = free.await.map_err(|_| Stop::Shutdown)?;
+            if let Some(slot) = &mut self.slot {
+                slot.sit(held);
+            }
+        }
         Ok(gathered.map(|ends| ends.into_iter().map(told).collect()))
     }
 }
