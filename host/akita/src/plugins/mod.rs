@@ -4,7 +4,7 @@
 mod callers;
 mod folder;
 mod grants;
-mod hosts;
+pub mod hosts;
 mod keeper;
 mod notes;
 mod quarantine;
