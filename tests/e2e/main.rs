@@ -18,6 +18,7 @@ mod harness;
 mod lifecycle;
 mod meeting;
 mod merge;
+mod mesh_messages;
 mod prepare;
 mod restart;
 mod sandbox;

@@ -2,7 +2,6 @@
 //! crate translates between them.
 
 pub mod api;
-pub mod authoring;
 pub mod cli;
 pub mod cluster;
 pub mod config;

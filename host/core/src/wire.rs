@@ -135,7 +135,7 @@ macro_rules! messages {
 
 messages!(
     /// Everything that a node may ask of another.
-    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17 }
+    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20 }
 );
 
 macro_rules! answers {
@@ -152,7 +152,8 @@ answers!(
     Noted = 14,
     Submitted = 16,
     Answer = 18,
-    Refused = 19
+    Refused = 19,
+    Told = 21
 );
 
 /// Where a node stands: enough for another to know who leads on.
@@ -495,6 +496,45 @@ pub struct Answer {
     /// MessagePack; nothing if there is no such thing.
     #[serde(with = "serde_bytes")]
     pub body: Option<Vec<u8>>,
+}
+
+/// A small message of a plugin to the plugin of the same name on another node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tell {
+    /// The plugin's name.
+    pub plugin: String,
+    /// What it says.
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+}
+
+/// What became of a [`Tell`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Took {
+    /// It is in the plugin's box.
+    Delivered = 0,
+    /// The plugin is not there, or may not.
+    NoPlugin = 1,
+    /// The box is full.
+    Full = 2,
+}
+
+/// Answer to [`Tell`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    took: u8,
+}
+
+impl Told {
+    /// That answer.
+    pub fn new(took: Took) -> Told {
+        Told { took: took as u8 }
+    }
+
+    /// What it says; nothing where a later version says more.
+    pub fn took(self) -> Option<Took> {
+        [Took::Delivered, Took::NoPlugin, Took::Full].into_iter().find(|took| *took as u8 == self.took)
+    }
 }
 
 /// Answer to anything that is not granted.

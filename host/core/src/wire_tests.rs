@@ -109,6 +109,8 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("Submitted", Submitted { statuses: vec![2] }.encode()),
         ("Ask for a task", Ask::Task { task: TASK, here: false, wait_ms: 0 }.encode()),
+        ("Tell, 100 B", Tell { plugin: "notes".into(), body: vec![1; 100] }.encode()),
+        ("Told", Told::new(Took::Full).encode()),
     ]
 }
 
@@ -167,6 +169,14 @@ fn jobs_and_tasks_of_an_older_node_are_understood_and_cost_the_same() {
 }
 
 #[test]
+fn what_became_of_a_message_is_understood_and_an_unknown_answer_is_no_answer() {
+    for took in [Took::Delivered, Took::NoPlugin, Took::Full] {
+        assert_eq!(Told::decode(&Told::new(took).encode()).unwrap().took(), Some(took));
+    }
+    assert_eq!(Told { took: 99 }.took(), None);
+}
+
+#[test]
 fn another_version_or_kind_is_named() {
     let mut bytes = GetCatalog {}.encode();
     bytes[0] = 9;
@@ -218,7 +228,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_and_truncated_messages_are_never_fatal(which in 0usize..19, at in any::<prop::sample::Index>(), value in any::<u8>(), keep in any::<prop::sample::Index>()) {
+    fn changed_and_truncated_messages_are_never_fatal(which in 0usize..21, at in any::<prop::sample::Index>(), value in any::<u8>(), keep in any::<prop::sample::Index>()) {
         let mut bytes = samples().swap_remove(which).1;
         let position = at.index(bytes.len());
         bytes[position] = value;

@@ -84,7 +84,7 @@ impl TestNode {
         &self.api
     }
 
-    fn read(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {
+    fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {
         let mut answer = answer.ok()?;
         let status = answer.status().as_u16();
         let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().ok()?;

@@ -100,7 +100,7 @@ impl Client {
         method: &str,
         path: &str,
         query: impl FnOnce() -> String,
-        call: impl FnOnce() -> Result<http::Response<ureq::Body>, ureq::Error>,
+        call: impl FnOnce() -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<String, ExitError> {
         let begun = Instant::now();
         let answer = call().and_then(|mut answer| {

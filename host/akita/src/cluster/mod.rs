@@ -10,6 +10,7 @@ mod handshake;
 mod lead;
 mod results;
 mod serve;
+mod tell;
 
 use std::{
     collections::BTreeSet,
@@ -32,7 +33,7 @@ pub use books::Books;
 pub use call::CallFailed;
 pub use handover::MAX_OUTBOX;
 
-use crate::{driver::Driver, executor::Executor, resources::Resources, store::Store};
+use crate::{driver::Driver, executor::Executor, plugins::Plugins, resources::Resources, store::Store};
 use books::Known;
 
 /// Requests from other nodes that are looked at at once: a flood waits on the mesh and not in memory.
@@ -71,6 +72,8 @@ pub struct Start {
     pub store: Store,
     /// Its slots.
     pub executor: Executor,
+    /// Its plugins, for messages to them.
+    pub plugins: Plugins,
     /// How busy the machine is.
     pub resources: watch::Receiver<Resources>,
     /// Differs each time that the process starts.
@@ -114,6 +117,7 @@ struct Inner {
     driver: Driver,
     store: Store,
     executor: Executor,
+    plugins: Plugins,
     resources: watch::Receiver<Resources>,
     books: OnceLock<Weak<dyn Books>>,
     standing: watch::Sender<Standing>,
@@ -153,6 +157,7 @@ impl Cluster {
             driver: start.driver,
             store: start.store,
             executor: start.executor,
+            plugins: start.plugins,
             resources: start.resources,
             books: OnceLock::new(),
             standing: watch::Sender::new(start.standing),

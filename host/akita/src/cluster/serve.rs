@@ -40,6 +40,7 @@ impl Cluster {
             Request::Progress(progress) => self.progress(node, progress),
             Request::Submit(submit) => self.submitted(submit).await,
             Request::Ask(ask) => self.answer(ask, turn).await,
+            Request::Tell(tell) => self.told(node, tell),
         }
     }
 
@@ -47,7 +48,7 @@ impl Cluster {
         self.known().peers.get(&node).is_some_and(|peer| peer.admitted)
     }
 
-    fn refuse(&self, why: Refusal, detail: &str) -> Vec<u8> {
+    pub(super) fn refuse(&self, why: Refusal, detail: &str) -> Vec<u8> {
         Refused { why, detail: detail.to_owned(), standing: Some(self.standing()) }.encode()
     }
 

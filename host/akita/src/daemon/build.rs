@@ -23,7 +23,7 @@ use crate::{
     driver::{self, Driver, Service},
     executor::{self, Executor, Home, Report},
     node::{Node, Parts},
-    plugins::{self, Keeper, Listeners, Plugins},
+    plugins::{self, Carrier, Keeper, Listeners, Plugins},
     resources::{self, Resources},
     store::{DataDir, LedgerKey, Signer, Store},
     telemetry,
@@ -53,6 +53,8 @@ pub(super) struct Running {
     pub(super) _books: Arc<dyn Books>,
     /// Kept alive for the children of tasks.
     pub(super) _home: Arc<dyn Home>,
+    /// Kept alive for the messages of plugins.
+    pub(super) _carrier: Arc<dyn Carrier>,
     /// The lock, held until the end.
     pub(super) _data_dir: DataDir,
 }
@@ -91,6 +93,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         driver: driver.clone(),
         store: opened.store.clone(),
         executor: executor.clone(),
+        plugins: plugins.clone(),
         resources: resources.clone(),
         incarnation: incarnation()?,
     });
@@ -123,6 +126,8 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     });
     let books: Arc<dyn Books> = Arc::new(node.clone());
     cluster.set_books(Arc::downgrade(&books));
+    let carrier: Arc<dyn Carrier> = Arc::new(cluster.clone());
+    node.plugins.set_carrier(Arc::downgrade(&carrier));
     let home: Arc<dyn Home> = Arc::new(node.clone());
     executor.set_home(Arc::downgrade(&home));
     let (members, results) = run_loops(&cluster, events, reports);
@@ -156,6 +161,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         keeping,
         _books: books,
         _home: home,
+        _carrier: carrier,
         _data_dir: data_dir,
     })
 }

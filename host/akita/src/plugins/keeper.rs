@@ -20,6 +20,7 @@ use super::{
     grants::{self, DEFAULT_KV_QUOTA, GrantsFile, Terms},
     hosts::{MachineSensors, PluginKv},
     notes::{self, Notes},
+    post::{PluginMesh, Post},
     queue::Queue,
     reading::{Entry, Reading, What, file_name},
     shelf::{Line, Maker, Shelf, Stock, diff, hex},
@@ -72,6 +73,7 @@ struct Workshop {
     sandbox: Sandbox,
     store: Store,
     sensors: Arc<MachineSensors>,
+    post: Arc<Post>,
 }
 
 impl Maker for Workshop {
@@ -87,6 +89,9 @@ impl Maker for Workshop {
         }
         if terms.granted().has(Interface::Sensors) {
             hosts.sensors = Some(self.sensors.clone());
+        }
+        if terms.granted().has(Interface::Mesh) {
+            hosts.mesh = Some(Arc::new(PluginMesh { post: Arc::clone(&self.post), plugin: plugin.to_owned() }));
         }
         hosts
     }
@@ -126,7 +131,7 @@ impl Keeper {
         let sensors = Arc::new(MachineSensors(resources));
         let (plugins, requests) = Plugins::new(Shelf::default());
         let mut keeper = Keeper {
-            workshop: Workshop { sandbox, store: store.clone(), sensors },
+            workshop: Workshop { sandbox, store: store.clone(), sensors, post: plugins.post() },
             dir,
             store,
             plugins: plugins.clone(),

@@ -4,9 +4,10 @@
 mod callers;
 mod folder;
 mod grants;
-pub mod hosts;
+mod hosts;
 mod keeper;
 mod notes;
+mod post;
 mod quarantine;
 mod queue;
 mod reading;
@@ -15,18 +16,24 @@ pub mod signature;
 mod trust;
 mod wake;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Instant,
+};
 
-use akita_sandbox::{Candidate, Outcome, Plugin};
+use akita_core::{NodeId, wire::Took};
+use akita_sandbox::{Candidate, Interface, Outcome, Plugin};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use callers::Caller;
 pub use grants::{FILE_NAME as GRANTS_FILE, GrantsFile};
 pub use keeper::{Keeper, Listeners, Start};
+pub use post::Carrier;
 pub use reading::Work;
 pub use shelf::{Found, Item, NotAllowed, Seat, Shelf, Status, Verdict, hex};
 
 use notes::Notes;
+use post::Post;
 use quarantine::{Sign, Tally};
 
 use crate::view::NodeError;
@@ -57,6 +64,7 @@ struct Inner {
     work: Mutex<Vec<Work>>,
     requests: mpsc::Sender<Request>,
     tally: Mutex<Tally>,
+    post: Arc<Post>,
 }
 
 impl Plugins {
@@ -69,7 +77,26 @@ impl Plugins {
     fn new(shelf: Shelf) -> (Plugins, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(BACKLOG);
         let shelf = watch::Sender::new(Arc::new(shelf));
-        (Plugins(Arc::new(Inner { shelf, work: Mutex::default(), requests, tally: Mutex::default() })), receiver)
+        let (work, tally, post) = (Mutex::default(), Mutex::default(), Arc::default());
+        (Plugins(Arc::new(Inner { shelf, work, requests, tally, post })), receiver)
+    }
+
+    /// The boxes of messages.
+    fn post(&self) -> Arc<Post> {
+        Arc::clone(&self.0.post)
+    }
+
+    /// Who brings plugins' messages to other nodes.
+    pub fn set_carrier(&self, carrier: Weak<dyn Carrier>) {
+        self.0.post.set_carrier(carrier);
+    }
+
+    /// Takes a message of another node for the plugin of that name, if it is ready and may have any.
+    pub fn take_message(&self, sender: NodeId, plugin: &str, body: Vec<u8>) -> Took {
+        if !self.shelf().is_granted(plugin, Interface::Mesh) {
+            return Took::NoPlugin;
+        }
+        if self.0.post.put(plugin, sender, body, Instant::now()) { Took::Delivered } else { Took::Full }
     }
 
     /// The plugins as they stand.

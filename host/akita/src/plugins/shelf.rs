@@ -273,6 +273,11 @@ impl Shelf {
         (seat.gate.clone(), seat.terms.granted().has(Interface::Tasks))
     }
 
+    /// Whether a plugin is ready and has that interface.
+    pub fn is_granted(&self, plugin: &str, interface: Interface) -> bool {
+        self.seats.get(plugin).is_some_and(|seat| seat.terms.granted().has(interface))
+    }
+
     /// What a node with these slots and capabilities of its own offers: each action whose needs it meets.
     pub fn offer(&self, slots: u16, own: &[String]) -> Offer {
         let mut capabilities: BTreeSet<String> = own.iter().cloned().collect();

@@ -74,7 +74,7 @@ async fn ask(router: &Router, request: Request<Body>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).expect("UTF-8") }
 }
 
-fn request(method: &str, path: &str) -> http::request::Builder {
+fn request(method: &str, path: &str) -> axum::http::request::Builder {
     Request::builder().method(method).uri(path).header("host", "127.0.0.1:8000")
 }
 
