@@ -15,6 +15,7 @@ mod failover;
 #[expect(dead_code, reason = "the sandbox's tests use more of these guests than the tests here")]
 mod guests;
 mod harness;
+mod inputs;
 mod lifecycle;
 mod meeting;
 mod merge;

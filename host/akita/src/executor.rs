@@ -115,6 +115,11 @@ impl Executor {
         }))
     }
 
+    /// What it can run.
+    pub fn plugins(&self) -> &Plugins {
+        &self.0.plugins
+    }
+
     /// Tasks held: running, or waiting for a slot.
     pub fn held(&self) -> usize {
         lock(&self.0.held).len()

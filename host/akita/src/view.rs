@@ -268,6 +268,9 @@ pub struct PluginView {
     pub needs: Vec<String>,
     /// What the operator grants to it, whether or not it needs it.
     pub granted: Vec<String>,
+    /// Functions of its other exported interfaces.
+    #[serde(default)]
+    pub typed_exports: Vec<TypedExportView>,
     /// The public key by which this very content is signed, whether or not it is trusted.
     pub signed_by: Option<String>,
     /// While its content, or the one that is to take its place, is compiled or waits for it.
@@ -294,6 +297,19 @@ pub struct SwitchedView {
     pub reason: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// A function of an exported interface that is not the contract's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypedExportView {
+    /// The interface; empty for a function of the world itself.
+    pub interface: String,
+    /// Its name in WIT.
+    pub function: String,
+    /// The action that it is.
+    pub action: Option<String>,
+    /// Why it is none.
+    pub left_out: Option<String>,
 }
 
 /// One action of a plugin.
@@ -352,6 +368,16 @@ pub enum NodeError {
         detail: String,
         /// The next step.
         hint: String,
+    },
+    /// An input does not fit what its action takes.
+    #[error("{detail}")]
+    Misfit {
+        /// What is wrong.
+        detail: String,
+        /// Which task of those that came together, from 0.
+        task: usize,
+        /// Where in its input (RFC 6901).
+        pointer: String,
     },
     /// The queue holds as many tasks as it may.
     #[error("the queue is full: it holds {limit} tasks that have not ended")]

@@ -546,6 +546,18 @@ pub struct Refused {
     pub detail: String,
     /// Where the refusing node stands, if the caller may know.
     pub standing: Option<Standing>,
+    /// Which input does not fit its action, if that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misfit: Option<Misfit>,
+}
+
+/// An input that does not fit what its action takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Misfit {
+    /// Which of the tasks that came together, from 0.
+    pub task: u32,
+    /// Where in its input the fault lies (RFC 6901).
+    pub pointer: String,
 }
 
 /// Why something was refused.

@@ -223,6 +223,11 @@ impl From<NodeError> for Problem {
         match error {
             NodeError::Invalid { hint, .. } => Self::new(Kind::Invalid, detail).hint(hint),
             NodeError::Forbidden { hint, .. } => Self::new(Kind::Forbidden, detail).hint(hint),
+            NodeError::Misfit { pointer, .. } => Self {
+                pointer: Some(pointer),
+                ..Self::new(Kind::Invalid, detail)
+                    .hint("`akita plugin list -o json` shows each action's `input_schema`: what it takes")
+            },
             NodeError::QueueFull { retry_after_s, .. } => Self::new(Kind::QueueFull, detail)
                 .hint(format!(
                     "try again in {retry_after_s} s, or raise MAX_TASK_QUEUE_SIZE (AKITA_MAX_TASK_QUEUE_SIZE)"

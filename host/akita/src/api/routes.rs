@@ -19,7 +19,7 @@ use super::body::Held;
 use super::guard::GivenKey;
 use super::problem::{Kind, Problem};
 use super::query::Query;
-use super::task_json::{Submission, parse};
+use super::task_json::{InputPlace, Submission, parse};
 use super::{App, Backend, LedgerFilter, MAX_WAIT, index};
 use crate::telemetry::{LogLine, RING_LINES};
 use crate::view::{
@@ -107,9 +107,9 @@ async fn submit<B: Backend>(State(app): State<App<B>>, request: Request) -> Resu
         let parsing = tokio::task::spawn_blocking(move || parse(&bytes, &limits));
         parsing.await.map_err(|error| Problem::new(Kind::Internal, format!("parsing the body failed: {error}")))?
     };
-    let Submission { tasks, batch } = parsed?;
+    let Submission { tasks, inputs, batch } = parsed?;
     let count = tasks.len();
-    let mut views = app.backend.submit(tasks, key).await?;
+    let mut views = app.backend.submit(tasks, key).await.map_err(|error| in_body(error, &inputs))?;
     drop(right);
     match views.pop() {
         Some(view) if !batch && views.is_empty() => Ok((StatusCode::ACCEPTED, Json(view)).into_response()),
@@ -119,6 +119,16 @@ async fn submit<B: Backend>(State(app): State<App<B>>, request: Request) -> Resu
         }
         _ => Err(NodeError::Internal(format!("the node did not answer for each of {count} tasks")).into()),
     }
+}
+
+/// A fault of an input, with its place in the body.
+fn in_body(error: NodeError, inputs: &[InputPlace]) -> Problem {
+    let pointer = match &error {
+        NodeError::Misfit { task, pointer, .. } => inputs.get(*task).map(|input| input.pointer(pointer)),
+        _ => None,
+    };
+    let problem = Problem::from(error);
+    Problem { pointer: pointer.or(problem.pointer), ..problem }
 }
 
 async fn task<B: Backend>(

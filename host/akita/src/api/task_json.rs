@@ -51,8 +51,25 @@ pub struct Limits {
 pub struct Submission {
     /// The tasks, in order; at least one.
     pub tasks: Vec<NewTask>,
+    /// Where the input of each lies in the body.
+    pub inputs: Vec<InputPlace>,
     /// Whether they came as a list, so that the answer is one too.
     pub batch: bool,
+}
+
+/// Where an input lies in the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputPlace {
+    place: Place,
+    /// It is base64: no pointer leads into it.
+    whole: bool,
+}
+
+impl InputPlace {
+    /// The place in the body of a place in the input.
+    pub fn pointer(&self, within: &str) -> String {
+        format!("{}{}", self.place.pointer(), if self.whole { "" } else { within })
+    }
 }
 
 /// Parses the body of a submission: one task or a list of them, each bare or as `{"task_data": .., "priority": ..}`.
@@ -62,13 +79,14 @@ pub struct Submission {
 pub fn parse(body: &[u8], limits: &Limits) -> Result<Submission, SubmitError> {
     let top: &RawValue = serde_json::from_slice(body).map_err(|error| fault::syntax(body, body, &error))?;
     if !top.get().starts_with('[') {
-        let task = Reader { body, limits }.task(top, Place::top())?;
-        return Ok(Submission { tasks: vec![task], batch: false });
+        let (task, input) = Reader { body, limits }.task(top, Place::top())?;
+        return Ok(Submission { tasks: vec![task], inputs: vec![input], batch: false });
     }
     let items = items(body, top)?;
     let reader = Reader { body, limits };
     let tasks = items.iter().enumerate().map(|(at, item)| reader.task(item, Place::item(at)));
-    Ok(Submission { tasks: tasks.collect::<Result<_, _>>()?, batch: true })
+    let (tasks, inputs) = tasks.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    Ok(Submission { tasks, inputs, batch: true })
 }
 
 /// The keys of a task that are not its input.
@@ -109,7 +127,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A task, bare or in its envelope.
-    fn task(&self, raw: &'a RawValue, place: Place) -> Result<NewTask, SubmitError> {
+    fn task(&self, raw: &'a RawValue, place: Place) -> Result<(NewTask, InputPlace), SubmitError> {
         let outer = members(self.body, raw, &place)?;
         let Some(data) = outer.iter().find(|(key, _)| key == "task_data").map(|(_, value)| *value) else {
             return self.data(outer, place, None);
@@ -138,7 +156,7 @@ impl<'a> Reader<'a> {
         members: Vec<(String, &'a RawValue)>,
         place: Place,
         outer: Option<u8>,
-    ) -> Result<NewTask, SubmitError> {
+    ) -> Result<(NewTask, InputPlace), SubmitError> {
         let mut reserved = Reserved::default();
         let mut rest = Vec::new();
         for (key, value) in members {
@@ -172,7 +190,13 @@ impl<'a> Reader<'a> {
         };
         let extras = Extras { deterministic, ..Extras::default() };
         let input = self.input(&reserved, rest, &place)?;
-        checked(TaskSpec { action, required, priority, timeout_ms, input, extras }, &place)
+        let lies = match (reserved.input, reserved.base64) {
+            (Some(_), _) => place.key("input"),
+            (None, Some(_)) => place.key("input_base64"),
+            (None, None) => place.clone(),
+        };
+        let task = checked(TaskSpec { action, required, priority, timeout_ms, input, extras }, &place)?;
+        Ok((task, InputPlace { place: lies, whole: reserved.base64.is_some() }))
     }
 
     fn priority(&self, raw: &RawValue, place: Place) -> Result<u8, SubmitError> {

@@ -3,7 +3,7 @@
 
 use akita_core::{
     Command, NodeId, Status, TaskId,
-    wire::{Message, Refusal, Sent, Submit, Submitted},
+    wire::{Message, Misfit, Refusal, Sent, Submit, Submitted},
 };
 
 use super::{CallFailed, Cluster};
@@ -39,7 +39,11 @@ impl Cluster {
                 Refusal::QueueFull => NodeError::QueueFull { limit: self.0.tuning.max_queue, retry_after_s: 2 },
                 Refusal::Invalid => {
                     let (detail, hint) = refused.detail.split_once('\n').unwrap_or((&refused.detail, ""));
-                    NodeError::Invalid { detail: detail.to_owned(), hint: hint.to_owned() }
+                    let detail = detail.to_owned();
+                    match refused.misfit {
+                        Some(Misfit { task, pointer }) => NodeError::Misfit { detail, task: task as usize, pointer },
+                        None => NodeError::Invalid { detail, hint: hint.to_owned() },
+                    }
                 }
                 _ => unavailable(&refused.detail),
             }),
@@ -158,7 +162,7 @@ impl Cluster {
             let taken = if self.leads() { self.accept(submit).await } else { self.forward(submit.tasks, true).await };
             match taken {
                 Ok(_) => {}
-                Err(NodeError::Invalid { detail, .. }) => {
+                Err(NodeError::Invalid { detail, .. } | NodeError::Misfit { detail, .. }) => {
                     tracing::error!(task = %id, detail, "the leader does not take a task of the outbox; it stays there");
                     continue;
                 }
@@ -171,7 +175,9 @@ impl Cluster {
 
     /// Takes tasks into this leader's own books.
     pub(super) async fn accept(&self, submit: Submit) -> Result<Vec<u8>, NodeError> {
-        let tasks = submit.tasks.into_iter().map(incoming).collect();
+        let tasks: Vec<Incoming> = submit.tasks.into_iter().map(incoming).collect();
+        // What was accepted before is not turned away: it fails where it runs, and its submitter sees why.
+        let tasks = if submit.imported { tasks } else { self.0.executor.plugins().check(tasks).await? };
         let statuses = self.0.driver.submit(tasks, submit.imported).await?;
         Ok(statuses.into_iter().map(|status| status as u8).collect())
     }

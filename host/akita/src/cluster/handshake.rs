@@ -99,8 +99,13 @@ impl Cluster {
             return other_cluster().encode();
         }
         if !is_name(&theirs.name) {
-            return Refused { why: Refusal::Malformed, detail: "that is no name of a node".into(), standing: None }
-                .encode();
+            return Refused {
+                why: Refusal::Malformed,
+                detail: "that is no name of a node".into(),
+                standing: None,
+                misfit: None,
+            }
+            .encode();
         }
         if theirs.protected != self.0.key.is_some() {
             let detail = if theirs.protected {
@@ -132,7 +137,13 @@ impl Cluster {
     pub(super) async fn proved(&self, node: NodeId, proof: &[u8]) -> Vec<u8> {
         let mut pending = std::mem::take(&mut self.known().peer(node).pending);
         let (Some(name), Some(key)) = (pending.front().map(|(last, _)| last.name.clone()), &self.0.key) else {
-            return Refused { why: Refusal::NotAdmitted, detail: "say hello first".into(), standing: None }.encode();
+            return Refused {
+                why: Refusal::NotAdmitted,
+                detail: "say hello first".into(),
+                standing: None,
+                misfit: None,
+            }
+            .encode();
         };
         let proved = pending.iter().position(|(hello, nonce)| {
             let exchange = Exchange { caller: node, hello, called: self.0.me, called_nonce: *nonce };
@@ -198,9 +209,14 @@ fn fresh_nonce() -> [u8; 16] {
 }
 
 fn other_cluster() -> Refused {
-    Refused { why: Refusal::OtherCluster, detail: "this node belongs to another cluster".into(), standing: None }
+    Refused {
+        why: Refusal::OtherCluster,
+        detail: "this node belongs to another cluster".into(),
+        standing: None,
+        misfit: None,
+    }
 }
 
 fn bad_proof(detail: &str) -> Refused {
-    Refused { why: Refusal::BadProof, detail: detail.into(), standing: None }
+    Refused { why: Refusal::BadProof, detail: detail.into(), standing: None, misfit: None }
 }

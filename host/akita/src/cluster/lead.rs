@@ -38,6 +38,7 @@ impl Cluster {
                 why: Refusal::NotLeader,
                 detail: "this node does not lead".into(),
                 standing: Some(self.standing()),
+                misfit: None,
             }
             .encode();
         }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use akita_core::{
     NodeId,
     wire::{
-        self, Answer, Ask, Assign, Assigned, Message, Noted, Outcomes, Progress, Refusal, Refused, Request, Submit,
-        Submitted, Taken,
+        self, Answer, Ask, Assign, Assigned, Message, Misfit, Noted, Outcomes, Progress, Refusal, Refused, Request,
+        Submit, Submitted, Taken,
     },
 };
 
@@ -21,7 +21,13 @@ impl Cluster {
     pub(super) async fn serve(&self, node: NodeId, body: &[u8], turn: OwnedSemaphorePermit) -> Vec<u8> {
         if !self.is_admitted(node) && !wire::is_greeting(body) {
             // Not even looked at: what a stranger sends must cost nothing.
-            return Refused { why: Refusal::NotAdmitted, detail: "say hello first".into(), standing: None }.encode();
+            return Refused {
+                why: Refusal::NotAdmitted,
+                detail: "say hello first".into(),
+                standing: None,
+                misfit: None,
+            }
+            .encode();
         }
         let request = match Request::decode(body).and_then(|request| wire::check(&request).map(|()| request)) {
             Ok(request) => request,
@@ -49,7 +55,7 @@ impl Cluster {
     }
 
     pub(super) fn refuse(&self, why: Refusal, detail: &str) -> Vec<u8> {
-        Refused { why, detail: detail.to_owned(), standing: Some(self.standing()) }.encode()
+        Refused { why, detail: detail.to_owned(), standing: Some(self.standing()), misfit: None }.encode()
     }
 
     fn assigned(&self, node: NodeId, mut assign: Assign) -> Vec<u8> {
@@ -124,6 +130,11 @@ impl Cluster {
         match self.accept(submit).await {
             Ok(statuses) => Submitted { statuses }.encode(),
             Err(NodeError::QueueFull { .. }) => self.refuse(Refusal::QueueFull, "the queue is full"),
+            Err(NodeError::Misfit { detail, task, pointer }) => {
+                let misfit = Misfit { task: u32::try_from(task).unwrap_or(u32::MAX), pointer };
+                let (why, standing) = (Refusal::Invalid, Some(self.standing()));
+                Refused { why, detail, standing, misfit: Some(misfit) }.encode()
+            }
             Err(NodeError::Invalid { detail, hint }) => self.refuse(Refusal::Invalid, &format!("{detail}\n{hint}")),
             Err(error) => self.refuse(Refusal::Internal, &error.to_string()),
         }

@@ -5,7 +5,7 @@ use akita_core::{
     task::Status,
     wire::{NodeView, Sent, View},
 };
-use akita_sandbox::{Candidate, Grants};
+use akita_sandbox::{Candidate, Grants, TypedExport};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::{
     store::TaskMeta,
     view::{
         ActionView, ClusterView, CompilingView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView,
-        SwitchedView, TaskError, TaskView,
+        SwitchedView, TaskError, TaskView, TypedExportView,
     },
 };
 
@@ -210,9 +210,15 @@ fn unknown(file: String) -> PluginView {
         imports: Vec::new(),
         needs: Vec::new(),
         granted: Vec::new(),
+        typed_exports: Vec::new(),
         signed_by: None,
         compiling: None,
     }
+}
+
+fn typed_export(export: &TypedExport) -> TypedExportView {
+    let TypedExport { interface, function, action, left_out } = export.clone();
+    TypedExportView { interface, function, action, left_out }
 }
 
 /// A component by itself: ready on any node that grants what it needs.
@@ -244,6 +250,7 @@ pub fn candidate(file: String, plugin: &Candidate) -> PluginView {
         imports: plugin.imports().to_vec(),
         needs: names(plugin.needs()),
         granted: Vec::new(),
+        typed_exports: plugin.typed_exports().iter().map(typed_export).collect(),
         signed_by: None,
         compiling: None,
     }

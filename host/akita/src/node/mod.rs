@@ -126,6 +126,7 @@ impl Node {
             incoming.push(Incoming { id: new_task_id(), origin: self.me, attempts: 0, spec });
         }
         self.permit(&incoming)?;
+        let incoming = self.plugins.check(incoming).await?;
         let ids: Vec<TaskId> = incoming.iter().map(|task| task.id).collect();
         let statuses = self.place(incoming).await.map_err(|error| self.while_compiling(error))?;
         let views = ids.into_iter().zip(statuses);

@@ -2,6 +2,7 @@
 //! and decides nothing about a task.
 
 mod callers;
+mod check;
 mod folder;
 mod grants;
 mod hosts;
@@ -23,7 +24,7 @@ use std::{
 
 use akita_core::{NodeId, wire::Took};
 use akita_sandbox::{Candidate, Interface, Outcome, Plugin};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use callers::Caller;
 pub use grants::{FILE_NAME as GRANTS_FILE, GrantsFile};
@@ -65,6 +66,8 @@ struct Inner {
     requests: mpsc::Sender<Request>,
     tally: Mutex<Tally>,
     post: Arc<Post>,
+    /// Checks of inputs that take long.
+    checks: Arc<Semaphore>,
 }
 
 impl Plugins {
@@ -78,7 +81,8 @@ impl Plugins {
         let (requests, receiver) = mpsc::channel(BACKLOG);
         let shelf = watch::Sender::new(Arc::new(shelf));
         let (work, tally, post) = (Mutex::default(), Mutex::default(), Arc::default());
-        (Plugins(Arc::new(Inner { shelf, work, requests, tally, post })), receiver)
+        let checks = Arc::new(Semaphore::new(check::CHECKS_AT_ONCE));
+        (Plugins(Arc::new(Inner { shelf, work, requests, tally, post, checks })), receiver)
     }
 
     /// The boxes of messages.

@@ -21,6 +21,11 @@ impl Place {
         Self(format!("/{at}"))
     }
 
+    /// As a JSON pointer.
+    pub fn pointer(&self) -> &str {
+        &self.0
+    }
+
     /// The member `key` of the object here.
     pub fn key(&self, key: &str) -> Self {
         // Bounded: what was sent comes back in the answer.

@@ -11,7 +11,7 @@ use crate::view::NewTask;
 const LIMITS: Limits = Limits { max_input_bytes: 64, max_timeout: Duration::from_secs(300) };
 
 fn one(body: &str) -> NewTask {
-    let Submission { mut tasks, batch } =
+    let Submission { mut tasks, batch, .. } =
         parse(body.as_bytes(), &LIMITS).unwrap_or_else(|error| panic!("{body}: {error}"));
     assert!(!batch && tasks.len() == 1);
     tasks.pop().expect("one")
@@ -291,7 +291,7 @@ proptest! {
     #[test]
     fn what_is_taken_is_within_the_limits(body in task_like(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&body) } else { serde_json::to_string(&body) };
-        if let Ok(Submission { tasks, batch }) = parse(text.expect("JSON").as_bytes(), &LIMITS) {
+        if let Ok(Submission { tasks, batch, .. }) = parse(text.expect("JSON").as_bytes(), &LIMITS) {
             prop_assert_eq!(batch, body.is_array());
             prop_assert_eq!(tasks.len(), body.as_array().map_or(1, Vec::len));
             for task in tasks {

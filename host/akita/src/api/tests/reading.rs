@@ -124,6 +124,7 @@ async fn faults_of_the_node_keep_their_words_and_get_a_status() {
     let (detail, hint) = ("the leader does not answer".to_owned(), "try again".to_owned());
     let cases = [
         (NodeError::Invalid { detail: "no such action".into(), hint: "did you mean echo?".into() }, 422, "invalid", ""),
+        (NodeError::Misfit { detail: "too wide".into(), task: 0, pointer: "/w".into() }, 422, "invalid", ""),
         (NodeError::QueueFull { limit: 9, retry_after_s: 3 }, 429, "queue-full", "3"),
         (NodeError::Unavailable { detail, hint }, 503, "unavailable", "5"),
         (NodeError::Stopping, 503, "stopping", ""),

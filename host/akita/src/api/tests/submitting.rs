@@ -47,6 +47,23 @@ async fn a_batch_with_a_fault_is_refused_as_a_whole_with_its_place() {
 }
 
 #[tokio::test]
+async fn an_input_that_does_not_fit_is_told_with_its_place_in_the_body() {
+    let misfit = |task| NodeError::Misfit { detail: "at /w: too wide".into(), task, pointer: "/w".into() };
+    let cases = [
+        (0, r#"{"action":"a/b","w":9}"#, "/w"),
+        (0, r#"{"action":"a/b","input":{"w":9}}"#, "/input/w"),
+        (0, r#"{"task_data":{"action":"a/b","w":9}}"#, "/task_data/w"),
+        (1, r#"[{"action":"a/b"},{"task_data":{"action":"a/b","input":{"w":9}}}]"#, "/1/task_data/input/w"),
+        (0, r#"{"action":"a/b","input_base64":"e30","content_type":"application/json"}"#, "/input_base64"),
+    ];
+    for (task, body, pointer) in cases {
+        let answer = submit(&Fake::failing(misfit(task)), body).await;
+        assert_eq!(answer.problem(422, "invalid").0, "at /w: too wide");
+        assert_eq!(answer.json()["pointer"], pointer, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_body_is_told_with_line_and_column() {
     let answer = submit(&Fake::default(), "{\n  \"action\": \"echo\",\n}").await;
     let (detail, _) = answer.problem(400, "bad-json");

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use akita_sandbox::{Candidate, Sandbox, SandboxConfig};
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cli::Globals;
@@ -17,11 +16,15 @@ use crate::exit::ExitError;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   akita plugin inspect plugins/image.wasm
+  akita plugin inspect plugins/image.wasm --schema
   akita plugin inspect plugins/image.wasm -o json")]
 pub struct Inspect {
     /// The component, a .wasm file
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Show the JSON schemas of each action too
+    #[arg(long)]
+    schema: bool,
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Inspect) -> Result<(), ExitError> {
@@ -30,7 +33,8 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Inspect) -> Resu
         ExitError::config(format!("{} is no plugin for this node: {}", args.file.display(), tame(&reason)))
             .hint("how to build one: docs/plugins.md")
     })?;
-    session.show(globals.output, &described(&plugin, &args.file)?, render)
+    let (reply, schemas) = (described(&plugin, &args.file)?, args.schema);
+    session.show(globals.output, &reply, |reply, _now| render(reply, schemas))
 }
 
 /// Compiles the component into a folder that is gone afterwards, and asks it.
@@ -48,7 +52,7 @@ fn described(plugin: &Candidate, file: &Path) -> Result<String, ExitError> {
     serde_json::to_string(&view).map_err(|error| ExitError::internal(error.to_string()))
 }
 
-fn render(reply: &Value, _now: Timestamp) -> String {
+fn render(reply: &Value, with_schemas: bool) -> String {
     let plugin = View(reply);
     let needs = match plugin.words("needs")[..] {
         [] => "nothing that has to be granted".to_owned(),
@@ -81,7 +85,49 @@ fn render(reply: &Value, _now: Timestamp) -> String {
             tame(action.text("summary")),
         ]);
     }
-    format!("{about}\n{}", table.render())
+    let mut text = format!("{about}\n{}", table.render());
+    text.push_str(&typed(plugin));
+    if with_schemas {
+        text.push_str(&schemas(reply, plugin.text("name")));
+    }
+    text
+}
+
+/// The functions of its other exported interfaces, and which actions they are.
+fn typed(plugin: View<'_>) -> String {
+    let exports = plugin.list("typed_exports");
+    if exports.is_empty() {
+        return String::new();
+    }
+    let mut table =
+        Table::new(&[("TYPED EXPORT", Align::Left), ("ACTION", Align::Left), ("NOT CALLABLE", Align::Left)]);
+    for export in exports {
+        let action = export.some_text("action").map(|action| format!("{}/{action}", plugin.text("name")));
+        let (interface, function) = (export.text("interface"), export.text("function"));
+        let dot = if interface.is_empty() { "" } else { " " };
+        table.row(vec![
+            tame(&format!("{interface}{dot}{function}")),
+            action.unwrap_or_default(),
+            tame(export.some_text("left_out").unwrap_or_default()),
+        ]);
+    }
+    format!("\n{}", table.render())
+}
+
+/// What each action takes and gives, as JSON Schema.
+fn schemas(reply: &Value, plugin: &str) -> String {
+    let mut text = String::new();
+    for action in reply["actions"].as_array().into_iter().flatten() {
+        for (key, what) in [("input_schema", "takes"), ("output_schema", "gives")] {
+            let name = action["name"].as_str().unwrap_or_default();
+            let shown = match &action[key] {
+                Value::Null => "anything: it has no schema".to_owned(),
+                schema => format!("\n{schema:#}"),
+            };
+            text.push_str(&format!("\n{plugin}/{name} {what} {shown}\n"));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -94,7 +140,7 @@ mod tests {
             "size": 120_000, "hash": "abcd", "provides": [], "imports": ["akita:plugin/log@0.1.0", "wasi:io/error@0.2.6"], "needs": ["kv"],
             "actions": [{"name": "fit", "summary": "Fit.", "idempotent": true, "typical_ms": 400, "requires": []}]});
         assert_eq!(
-            anstream::adapter::strip_str(&render(&reply, Timestamp::UNIX_EPOCH)).to_string(),
+            anstream::adapter::strip_str(&render(&reply, false)).to_string(),
             "\
 plugin   image 0.1.0
 summary  Fits pictures.
@@ -108,6 +154,22 @@ ACTION     IDEMPOTENT  TYPICAL  SUMMARY
 image/fit  yes          400 ms  Fit.
 "
         );
+    }
+
+    #[test]
+    fn typed_exports_and_schemas_are_shown() {
+        let reply = serde_json::json!({"name": "imaging", "version": "1.0.0", "actions": [{"name": "fit", "requires": [],
+            "input_schema": {"type": "object"}, "output_schema": null}], "typed_exports": [
+            {"interface": "acme:imaging/resize@1.0.0", "function": "fit", "action": "fit", "left_out": null},
+            {"interface": "acme:imaging/resize@1.0.0", "function": "open", "action": null, "left_out": "a resource"}]});
+        let text = anstream::adapter::strip_str(&render(&reply, true)).to_string();
+        let rest = text.split_once("\nTYPED").expect("they are shown").1;
+        let lines: Vec<Vec<&str>> = rest.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["acme:imaging/resize@1.0.0", "fit", "imaging/fit"]);
+        assert_eq!(lines[2], ["acme:imaging/resize@1.0.0", "open", "a", "resource"]);
+        assert!(text.ends_with(
+            "\nimaging/fit takes \n{\n  \"type\": \"object\"\n}\n\nimaging/fit gives anything: it has no schema\n"
+        ));
     }
 
     #[test]
