@@ -69,7 +69,7 @@ fn plugin(node: &TestNode, file: &str) -> Option<Value> {
     list["plugins"].as_array().expect("plugins").iter().find(|plugin| plugin["file"] == file).cloned()
 }
 
-fn wait_for(node: &TestNode, file: &str, status: &str) -> Value {
+pub fn wait_for(node: &TestNode, file: &str, status: &str) -> Value {
     find(&format!("{file} to be {status}"), || {
         let plugin = plugin(node, file).filter(|plugin| plugin["status"] == status)?;
         let action =

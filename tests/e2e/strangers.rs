@@ -7,8 +7,8 @@ use akita_core::{
     Content, NodeId, Outcome, TaskId,
     membership::{ClusterKey, Exchange, Side, cluster_tag},
     wire::{
-        Admitted, Ask, Assign, Assigned, GetCatalog, Hello, Job, Message, Outcomes, Prove, Ran, Refusal, Refused,
-        Report, Sent, Standing, Submit, Taken, Welcome,
+        Admitted, Ask, Assign, Assigned, GetBlob, GetCatalog, Hello, Job, Message, Outcomes, Prove, Ran, Refusal,
+        Refused, Report, Sent, Since, Standing, Submit, Taken, Welcome,
     },
 };
 use akita_mesh::{Event, Identity, Interfaces, Mesh, MeshConfig, PeerId, Tuning};
@@ -205,6 +205,9 @@ fn who_is_not_admitted_can_neither_read_nor_take_nor_answer_a_task() {
     stranger.refused(&Ask::List { status: None, limit: 10 }, Refusal::NotAdmitted);
     stranger.refused(&Ask::View, Refusal::NotAdmitted);
     stranger.refused(&GetCatalog {}, Refusal::NotAdmitted);
+    stranger.refused(&GetBlob { id: [0; 32], offset: 0, max: 0 }, Refusal::NotAdmitted);
+    let since = Since { attempt: 0, offset: 0, max: 0 };
+    stranger.refused(&Ask::Emitted { task, here: true, since }, Refusal::NotAdmitted);
     stranger.refused(&Assign { jobs: vec![job(TaskId([2; 16]))] }, Refusal::NotAdmitted);
     stranger.refused(&Submit { tasks: vec![sent(TaskId([3; 16]), me)], imported: true }, Refusal::NotAdmitted);
     stranger.refused(&Outcomes { ran: vec![ran(task, 1)] }, Refusal::NotAdmitted);

@@ -2,6 +2,7 @@
 //! assigned it. It never decides what to run or whether to run it again.
 
 mod children;
+mod partial;
 mod place;
 
 use std::{
@@ -13,16 +14,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use akita_core::{Content, Failure, NodeId, Outcome, TaskId, wire::Job};
+use akita_core::{
+    Content, Failure, NodeId, Outcome, TaskId,
+    wire::{Job, Since},
+};
 use akita_sandbox::{FailureKind, Interface, JobEvent, Limits, LogLevel, ResolveError, Sandbox, TasksHost};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::plugins::{Caller, Found, NotAllowed, Plugins, Seat};
 use children::{Bounds, Family};
+use partial::Partials;
 use place::{Families, Idle, Place};
 
 pub use children::{Ended, Home};
+pub use partial::Piece;
 pub use place::most_parked;
 
 /// Tasks held at once, running or waiting: the leader sends at most 64 a slot, and nobody else may send.
@@ -79,6 +85,7 @@ struct Inner {
     held: Mutex<HashSet<(TaskId, u64)>>,
     /// Ended, and the outcome is on its way to who assigned: asked for again, such a task is not begun again.
     unsettled: Mutex<HashSet<(TaskId, u64)>>,
+    partials: Arc<Partials>,
     /// Gone when drained, so that whoever reads the other end knows that nothing more comes.
     reports: Mutex<Option<mpsc::UnboundedSender<Report>>>,
     runs: TaskTracker,
@@ -107,6 +114,7 @@ impl Executor {
             home: OnceLock::new(),
             held: Mutex::default(),
             unsettled: Mutex::default(),
+            partials: Arc::default(),
             reports: Mutex::new(Some(reports)),
             runs: TaskTracker::new(),
             draining: AtomicBool::new(false),
@@ -177,6 +185,16 @@ impl Executor {
     pub fn has(&self, task: TaskId, fence: u64) -> bool {
         let held = lock(&self.0.held);
         held.contains(&(task, fence)) || lock(&self.0.unsettled).contains(&(task, fence))
+    }
+
+    /// What an attempt has emitted here so far, from some place on; `None` where it has emitted nothing.
+    pub fn emitted(&self, task: TaskId, since: Since) -> Option<Piece> {
+        self.0.partials.piece(task, since)
+    }
+
+    /// Returns when some attempt here emits something after this was called.
+    pub fn news(&self) -> impl Future<Output = ()> + '_ {
+        self.0.partials.news.notified()
     }
 
     /// An outcome was taken by who assigned the task, or will never be.
@@ -262,7 +280,9 @@ impl Inner {
         }
         let Found { plugin, action, seat } = found;
         let (events, receiver) = mpsc::channel(EVENT_BACKLOG);
-        let watcher = tokio::spawn(watch(receiver, self.reports(), assigner, job.task, job.fence));
+        let (task, fence) = (job.task, job.fence);
+        let watched = Watched { assigner, task, fence, attempt: job.attempt };
+        let watcher = tokio::spawn(watch(receiver, self.reports(), Arc::clone(&self.partials), watched));
         let mut limits = self.limits.clone();
         if job.timeout_ms > 0 {
             limits.timeout = Duration::from_millis(u64::from(job.timeout_ms));
@@ -292,6 +312,7 @@ impl Inner {
             .await;
         // The sandbox has dropped its end: what is left in the channel is read, and the watcher ends.
         let _ = watcher.await;
+        self.partials.ended(task, fence);
         self.plugins.ran(&plugin, &outcome);
         match outcome {
             Ok(content) => Some(Outcome::Completed(Content { content_type: content.content_type, body: content.body })),
@@ -301,13 +322,21 @@ impl Inner {
     }
 }
 
-async fn watch(
-    mut events: mpsc::Receiver<JobEvent>,
-    reports: Option<mpsc::UnboundedSender<Report>>,
+/// Whose events are looked at.
+struct Watched {
     assigner: NodeId,
     task: TaskId,
     fence: u64,
+    attempt: u32,
+}
+
+async fn watch(
+    mut events: mpsc::Receiver<JobEvent>,
+    reports: Option<mpsc::UnboundedSender<Report>>,
+    partials: Arc<Partials>,
+    of: Watched,
 ) {
+    let Watched { assigner, task, fence, attempt } = of;
     while let Some(event) = events.recv().await {
         match event {
             JobEvent::Progress { done, total, note } => {
@@ -316,7 +345,7 @@ async fn watch(
                 }
             }
             JobEvent::Log { level, message, fields } => log(task, level, &message, &fields),
-            JobEvent::Chunk(_) => {}
+            JobEvent::Chunk(bytes) => partials.append(task, fence, attempt, &bytes),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What the node shows: the JSON of the HTTP API and, packed, of answers between nodes. These fields stay. The types
-//! hold no behaviour; conversions from the domain sit beside the code that makes them.
+//! hold next to no behaviour; conversions from the domain sit beside the code that makes them.
 
 use std::collections::BTreeMap;
 
@@ -79,6 +79,35 @@ pub struct ProgressView {
     pub note: String,
 }
 
+impl ProgressView {
+    /// Of that many units, with the share in percent where the total is known.
+    pub fn new(done: u64, total: Option<u64>, note: String) -> ProgressView {
+        let percent = total
+            .filter(|total| *total > 0)
+            .map(|total| u8::try_from((u128::from(done.min(total)) * 100) / u128::from(total)).unwrap_or(100));
+        ProgressView { done, total, percent, note }
+    }
+}
+
+/// `GET /tasks/{id}/output`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputView {
+    /// UUID.
+    pub task_id: String,
+    /// A word of [`akita_core::Status`].
+    pub status: String,
+    /// The attempt that emitted, from 1; 0 where none has.
+    pub attempt: u32,
+    /// Where the piece begins in what the attempt emitted.
+    pub offset: u64,
+    /// Bytes that the attempt emitted so far.
+    pub total: u64,
+    /// The piece.
+    pub piece_base64: String,
+    /// How far it is, while it runs.
+    pub progress: Option<ProgressView>,
+}
+
 /// `GET /tasks`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskList {
@@ -122,10 +151,27 @@ pub struct StatusView {
     pub slots: u16,
     /// CPU, memory, disk, network, temperature.
     pub resources: crate::resources::Resources,
+    /// The operator's own, as plugins see them.
+    pub sensors: Vec<SensorView>,
     /// How the node is connected to the mesh, for people.
     pub mesh: String,
     /// Tasks on this node's books by status.
     pub tasks: BTreeMap<String, u64>,
+}
+
+/// A named value that the operator exposes to plugins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensorView {
+    /// Its name.
+    pub name: String,
+    /// In `unit`; nothing while it cannot be read.
+    pub value: Option<f64>,
+    /// What the value counts.
+    pub unit: String,
+    /// Milliseconds since it was read.
+    pub age_ms: u64,
+    /// Why there is no value.
+    pub problem: Option<String>,
 }
 
 /// `GET /cluster/status`.
@@ -226,6 +272,39 @@ pub struct VerifyView {
     pub signed_rows: u64,
     /// The first thing that is wrong.
     pub problem: Option<String>,
+}
+
+/// Answer to `POST /blobs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobPut {
+    /// BLAKE3 of the bytes, hex.
+    pub id: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// `GET /blobs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobList {
+    /// The last used first.
+    pub blobs: Vec<BlobView>,
+    /// Bytes that all blobs of this node take; each counts 4 KiB at least.
+    pub used_bytes: u64,
+    /// BLOB_STORE_BYTES.
+    pub limit_bytes: u64,
+}
+
+/// A blob that lies on this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobView {
+    /// BLAKE3 of its bytes, hex.
+    pub id: String,
+    /// Bytes.
+    pub size: u64,
+    /// The plugins that put it, and an empty name for the operator; none: a copy that was fetched, which makes room.
+    pub owners: Vec<String>,
+    /// When it was last used, to within ten minutes. RFC 3339, UTC.
+    pub used_at: String,
 }
 
 /// `GET /plugins`.
@@ -394,6 +473,24 @@ pub enum NodeError {
         name: String,
         /// One that is like it.
         near: Option<String>,
+    },
+    /// No node that was asked has the blob.
+    #[error("no blob {id} on this node, nor on another that answers")]
+    NoSuchBlob {
+        /// Its id.
+        id: String,
+    },
+    /// A blob is larger than the node keeps.
+    #[error("a blob has at most {limit} bytes")]
+    BlobTooLarge {
+        /// BLOB_MAX_BYTES.
+        limit: u64,
+    },
+    /// There is no room for a blob.
+    #[error("the node's blobs take all of the {limit} bytes that they may take")]
+    NoRoom {
+        /// BLOB_STORE_BYTES.
+        limit: u64,
     },
     /// Another node has to be asked and does not answer.
     #[error("{detail}")]

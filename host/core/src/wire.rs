@@ -135,7 +135,7 @@ macro_rules! messages {
 
 messages!(
     /// Everything that a node may ask of another.
-    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20 }
+    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22 }
 );
 
 macro_rules! answers {
@@ -153,7 +153,8 @@ answers!(
     Submitted = 16,
     Answer = 18,
     Refused = 19,
-    Told = 21
+    Told = 21,
+    BlobPiece = 23
 );
 
 /// Where a node stands: enough for another to know who leads on.
@@ -488,6 +489,44 @@ pub enum Ask {
     Verify,
     /// The cluster as the leader sees it.
     View,
+    /// What a task has emitted so far: the body of the answer is an [`Emitted`].
+    Emitted {
+        /// Which.
+        task: TaskId,
+        /// Do not ask further: the asked node runs it.
+        here: bool,
+        /// What was seen before.
+        since: Since,
+    },
+}
+
+/// From where on partial output is asked for. The other end of the output is kept where the task runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// The attempt that was seen, from 1; 0: none. Of another one all is asked for.
+    pub attempt: u32,
+    /// Bytes of it that were seen.
+    pub offset: u64,
+    /// Bytes of the answer at most.
+    pub max: u32,
+}
+
+/// Partial output of a task, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emitted {
+    /// A word of [`crate::Status`]; empty where the node that answers only runs it.
+    pub status: String,
+    /// The attempt that emitted, from 1; 0 where none has.
+    pub attempt: u32,
+    /// Where the piece begins.
+    pub offset: u64,
+    /// Bytes that the attempt emitted so far.
+    pub total: u64,
+    /// The piece.
+    #[serde(with = "serde_bytes")]
+    pub piece: Vec<u8>,
+    /// Units done, of how many, and words for people, where the task has told.
+    pub progress: Option<(u64, Option<u64>, String)>,
 }
 
 /// Answer to [`Ask`].
@@ -535,6 +574,28 @@ impl Told {
     pub fn took(self) -> Option<Took> {
         [Took::Delivered, Took::NoPlugin, Took::Full].into_iter().find(|took| *took as u8 == self.took)
     }
+}
+
+/// Asks a node for a piece of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetBlob {
+    /// BLAKE3 of its bytes.
+    #[serde(with = "serde_bytes")]
+    pub id: [u8; 32],
+    /// Where the piece begins.
+    pub offset: u64,
+    /// Its bytes at most; 0: only whether the node has it.
+    pub max: u32,
+}
+
+/// Answer to [`GetBlob`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobPiece {
+    /// Bytes of the whole blob; nothing if the node does not have it.
+    pub size: Option<u64>,
+    /// The piece.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
 }
 
 /// Answer to anything that is not granted.

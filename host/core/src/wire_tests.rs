@@ -108,7 +108,13 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
             Submit { tasks: vec![Sent::new(TASK, NODE, 0, child)], imported: false }.encode(),
         ),
         ("Submitted", Submitted { statuses: vec![2] }.encode()),
+        ("GetBlob", GetBlob { id: [5; 32], offset: 100_000, max: 4_096 }.encode()),
+        ("BlobPiece, 100 B", BlobPiece { size: Some(1 << 20), bytes: vec![1; 100] }.encode()),
         ("Ask for a task", Ask::Task { task: TASK, here: false, wait_ms: 0 }.encode()),
+        (
+            "Ask for partial output",
+            Ask::Emitted { task: TASK, here: false, since: Since { attempt: 1, offset: 100_000, max: 1_024 } }.encode(),
+        ),
         ("Tell, 100 B", Tell { plugin: "notes".into(), body: vec![1; 100] }.encode()),
         ("Told", Told::new(Took::Full).encode()),
     ]
@@ -225,10 +231,11 @@ proptest! {
     fn random_bytes_are_refused_or_understood_but_never_fatal(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Request::decode(&bytes);
         let _ = Answer::decode(&bytes);
+        let _ = BlobPiece::decode(&bytes);
     }
 
     #[test]
-    fn changed_and_truncated_messages_are_never_fatal(which in 0usize..21, at in any::<prop::sample::Index>(), value in any::<u8>(), keep in any::<prop::sample::Index>()) {
+    fn changed_and_truncated_messages_are_never_fatal(which in 0..samples().len(), at in any::<prop::sample::Index>(), value in any::<u8>(), keep in any::<prop::sample::Index>()) {
         let mut bytes = samples().swap_remove(which).1;
         let position = at.index(bytes.len());
         bytes[position] = value;

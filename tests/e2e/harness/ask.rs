@@ -79,12 +79,17 @@ impl TestNode {
         Self::read(Self::agent().post(format!("{api}{path}")).send_json(body))
     }
 
+    /// `POST` of bytes: status and body; nothing if the node does not answer.
+    pub fn try_send(&self, path: &str, body: &[u8]) -> Option<(u16, Value)> {
+        Self::read(Self::agent().post(format!("{}{path}", self.api)).send(body))
+    }
+
     /// The address of its API, until the next start.
     pub fn api(&self) -> &str {
         &self.api
     }
 
-    fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {
+    fn read(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {
         let mut answer = answer.ok()?;
         let status = answer.status().as_u16();
         let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().ok()?;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use akita_core::{EventType, KeyPrint, Status, TaskId};
 use tracing::Level;
 
+use crate::blobs::BlobId;
 use crate::telemetry::LogLine;
 use crate::view::{
-    ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, SwitchedView, TaskList,
-    TaskView, VerifyView,
+    BlobList, BlobPut, ClusterView, LedgerPage, NewTask, NodeError, OutputView, PluginList, StatusView, SubmittedView,
+    SwitchedView, TaskList, TaskView, VerifyView,
 };
 
 /// Which rows of the ledger are asked for.
@@ -41,6 +42,16 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// answer is held back until it has or `wait` is over.
     fn task(&self, id: TaskId, wait: Duration) -> impl Future<Output = Result<Option<TaskView>, NodeError>> + Send;
 
+    /// What follows in a task's partial output after `offset` bytes of that attempt; `None` when nobody knows the task.
+    /// Unless it has ended, the answer is held back until there is more or `wait` is over.
+    fn output(
+        &self,
+        id: TaskId,
+        attempt: u32,
+        offset: u64,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Option<OutputView>, NodeError>> + Send;
+
     /// The newest tasks, of one status if one is given.
     fn tasks(&self, status: Option<Status>, limit: u32) -> impl Future<Output = Result<TaskList, NodeError>> + Send;
 
@@ -58,6 +69,26 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// Offers a plugin, or does not any more, and keeps that over restarts.
     fn switch_plugin(&self, name: String, on: bool) -> impl Future<Output = Result<SwitchedView, NodeError>> + Send;
+
+    /// Keeps bytes as a blob of this node.
+    fn put_blob(&self, bytes: Vec<u8>) -> impl Future<Output = Result<BlobPut, NodeError>> + Send;
+
+    /// The size of a blob, which lies on this node then: it is fetched from others within `wait`, if there is any.
+    fn blob_size(&self, id: BlobId, wait: Duration) -> impl Future<Output = Result<u64, NodeError>> + Send;
+
+    /// At most `max` bytes of a blob from `offset` on.
+    fn blob_piece(
+        &self,
+        id: BlobId,
+        offset: u64,
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, NodeError>> + Send;
+
+    /// The blobs of this node, the last used first.
+    fn blobs(&self, limit: u32) -> impl Future<Output = Result<BlobList, NodeError>> + Send;
+
+    /// Removes a blob from this node.
+    fn remove_blob(&self, id: BlobId) -> impl Future<Output = Result<(), NodeError>> + Send;
 
     /// This node, now.
     fn status(&self) -> impl Future<Output = Result<StatusView, NodeError>> + Send;

@@ -57,16 +57,28 @@ impl Intake {
     /// When it is of another type, too large, or not there in time.
     pub async fn json(&self, request: Request) -> Result<Held, Problem> {
         check_type(request.headers())?;
+        self.take(request, self.limit, || self.too_large()).await
+    }
+
+    /// The body of a request, whatever it is, up to `limit` bytes.
+    ///
+    /// # Errors
+    /// When it is too large, or not there in time.
+    pub async fn raw(&self, request: Request, limit: usize, too_large: impl Fn() -> Problem) -> Result<Held, Problem> {
+        self.take(request, limit, too_large).await
+    }
+
+    async fn take(&self, request: Request, limit: usize, too_large: impl Fn() -> Problem) -> Result<Held, Problem> {
         let (parts, body) = request.into_parts();
         let stated = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if stated.is_some_and(|stated| stated > self.limit as u64) {
+        if stated.is_some_and(|stated| stated > limit as u64) {
             // Who asks first has not sent anything yet.
             if !parts.headers.contains_key(EXPECT) {
                 drain(body).await;
             }
-            return Err(self.too_large());
+            return Err(too_large());
         }
-        match tokio::time::timeout(BODY_TIMEOUT, self.read(body)).await {
+        match tokio::time::timeout(BODY_TIMEOUT, self.read(body, limit, too_large)).await {
             Ok(read) => read,
             Err(_elapsed) => {
                 let detail = format!("the body had not arrived after {} s", BODY_TIMEOUT.as_secs());
@@ -75,7 +87,7 @@ impl Intake {
         }
     }
 
-    async fn read(&self, body: Body) -> Result<Held, Problem> {
+    async fn read(&self, body: Body, limit: usize, too_large: impl Fn() -> Problem) -> Result<Held, Problem> {
         let mut stream = body.into_data_stream();
         let mut right = None;
         let mut held = BytesMut::new();
@@ -84,9 +96,9 @@ impl Intake {
                 Problem::new(Kind::BadRequest, format!("the body broke off: {error}")).hint("send the request again")
             })?;
             let size = held.len() + chunk.len();
-            if size > self.limit {
+            if size > limit {
                 drain(Body::from_stream(stream)).await;
-                return Err(self.too_large());
+                return Err(too_large());
             }
             if size > LARGE_BYTES && right.is_none() {
                 right = Some(Arc::clone(&self.large).acquire_owned().await.expect("it is never closed"));

@@ -2,6 +2,7 @@
 //! no task and decides nothing about one; it asks the node through [`Backend`].
 
 mod backend;
+mod blobs;
 mod body;
 mod guard;
 mod index;
@@ -50,6 +51,8 @@ pub struct ApiConfig {
     pub max_input_bytes: usize,
     /// The largest body of a request, in bytes; see [`ApiConfig::body_bytes_for`].
     pub max_body_bytes: usize,
+    /// BLOB_MAX_BYTES: the largest blob, in bytes.
+    pub blob_max_bytes: u64,
     /// WORKER_PROCESSING_TIMEOUT_S: the longest time limit that a task may ask for.
     pub max_timeout: Duration,
 }
@@ -69,6 +72,7 @@ impl From<&Settings> for ApiConfig {
             key_header: HeaderName::from_bytes(name).expect("a setting of kind Header is a header's name"),
             max_input_bytes: settings.max_input_bytes,
             max_body_bytes: Self::body_bytes_for(settings.max_input_bytes),
+            blob_max_bytes: settings.blob_max_bytes,
             max_timeout: settings.worker_processing_timeout,
         }
     }
@@ -79,6 +83,7 @@ struct Shared<B> {
     backend: B,
     intake: body::Intake,
     limits: Limits,
+    blob_max_bytes: u64,
     endpoints: Vec<routes::Endpoint>,
 }
 
@@ -91,6 +96,7 @@ pub fn router<B: Backend>(backend: B, config: ApiConfig) -> Router {
         backend,
         intake: body::Intake::new(config.max_body_bytes, config.max_input_bytes),
         limits: Limits { max_input_bytes: config.max_input_bytes, max_timeout: config.max_timeout },
+        blob_max_bytes: config.blob_max_bytes,
         endpoints: routes.iter().map(|(endpoint, _)| *endpoint).collect(),
     });
     let guard = Arc::new(guard::Guard::new(&config));

@@ -30,6 +30,8 @@ pub enum Kind {
     NoSuchTask,
     /// No such plugin.
     NoSuchPlugin,
+    /// No such blob.
+    NoSuchBlob,
     /// The path takes other methods.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -42,6 +44,8 @@ pub enum Kind {
     Invalid,
     /// The queue is full.
     QueueFull,
+    /// Blobs take all that they may take.
+    NoRoom,
     /// A fault of the node.
     Internal,
     /// Another node has to be asked and does not answer, or this one is too busy.
@@ -52,7 +56,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::BadRequest,
         Self::BadJson,
         Self::KeyRequired,
@@ -60,12 +64,14 @@ impl Kind {
         Self::NotFound,
         Self::NoSuchTask,
         Self::NoSuchPlugin,
+        Self::NoSuchBlob,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::TooLarge,
         Self::NotJson,
         Self::Invalid,
         Self::QueueFull,
+        Self::NoRoom,
         Self::Internal,
         Self::Unavailable,
         Self::Stopping,
@@ -77,13 +83,14 @@ impl Kind {
             Self::BadRequest | Self::BadJson => StatusCode::BAD_REQUEST,
             Self::KeyRequired => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::NoSuchTask | Self::NoSuchPlugin => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchTask | Self::NoSuchPlugin | Self::NoSuchBlob => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -99,12 +106,14 @@ impl Kind {
             Self::NotFound => "urn:akita:problem:not-found",
             Self::NoSuchTask => "urn:akita:problem:no-such-task",
             Self::NoSuchPlugin => "urn:akita:problem:no-such-plugin",
+            Self::NoSuchBlob => "urn:akita:problem:no-such-blob",
             Self::MethodNotAllowed => "urn:akita:problem:method-not-allowed",
             Self::BodyTimeout => "urn:akita:problem:body-timeout",
             Self::TooLarge => "urn:akita:problem:too-large",
             Self::NotJson => "urn:akita:problem:not-json",
             Self::Invalid => "urn:akita:problem:invalid",
             Self::QueueFull => "urn:akita:problem:queue-full",
+            Self::NoRoom => "urn:akita:problem:no-room",
             Self::Internal => "urn:akita:problem:internal",
             Self::Unavailable => "urn:akita:problem:unavailable",
             Self::Stopping => "urn:akita:problem:stopping",
@@ -121,12 +130,14 @@ impl Kind {
             Self::NotFound => "No such path",
             Self::NoSuchTask => "No such task",
             Self::NoSuchPlugin => "No such plugin",
+            Self::NoSuchBlob => "No such blob",
             Self::MethodNotAllowed => "The method does not fit the path",
             Self::BodyTimeout => "The body did not arrive in time",
             Self::TooLarge => "The request is too large",
             Self::NotJson => "The body must be JSON",
             Self::Invalid => "The request makes no sense",
             Self::QueueFull => "The queue is full",
+            Self::NoRoom => "There is no room",
             Self::Internal => "The node failed",
             Self::Unavailable => "The node cannot do it now",
             Self::Stopping => "The node is shutting down",
@@ -237,6 +248,12 @@ impl From<NodeError> for Problem {
                 Some(near) => format!("did you mean {near}?"),
                 None => "`akita plugin list` shows those that are there".to_owned(),
             }),
+            NodeError::NoSuchBlob { .. } => Self::new(Kind::NoSuchBlob, detail)
+                .hint("see those of this node with: akita blob list; a node that is away may have it"),
+            NodeError::BlobTooLarge { .. } => Self::new(Kind::TooLarge, detail)
+                .hint("put it in pieces, or raise BLOB_MAX_BYTES on every node (AKITA_BLOB_MAX_BYTES)"),
+            NodeError::NoRoom { .. } => Self::new(Kind::NoRoom, detail)
+                .hint("remove some with: akita blob remove ID; or raise BLOB_STORE_BYTES (AKITA_BLOB_STORE_BYTES)"),
             NodeError::Unavailable { hint, .. } => {
                 Self::new(Kind::Unavailable, detail).hint(hint).retry_after(RETRY_UNAVAILABLE_S)
             }

@@ -72,7 +72,12 @@ impl Query {
 
     /// Seconds, decimals included, from 0 to `most`; 0 unless given.
     pub fn seconds(&self, key: &str, most: Duration) -> Result<Duration, Problem> {
-        let Some(text) = self.text(key) else { return Ok(Duration::ZERO) };
+        self.seconds_or(key, Duration::ZERO, most)
+    }
+
+    /// The same with another default.
+    pub fn seconds_or(&self, key: &str, default: Duration, most: Duration) -> Result<Duration, Problem> {
+        let Some(text) = self.text(key) else { return Ok(default) };
         let number = text.parse::<f64>().ok().and_then(|number| Duration::try_from_secs_f64(number).ok());
         let within = number.filter(|duration| *duration <= most);
         within.ok_or_else(|| wrong(key, text, &format!("a number of seconds from 0 to {}", most.as_secs())))

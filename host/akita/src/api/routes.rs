@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
@@ -20,17 +20,18 @@ use super::guard::GivenKey;
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::task_json::{InputPlace, Submission, parse};
-use super::{App, Backend, LedgerFilter, MAX_WAIT, index};
+use super::{App, Backend, LedgerFilter, MAX_WAIT, blobs, index};
 use crate::telemetry::{LogLine, RING_LINES};
 use crate::view::{
-    ClusterView, LedgerPage, NodeError, PluginList, StatusView, SwitchedView, TaskList, TaskView, VerifyView,
+    ClusterView, LedgerPage, NodeError, OutputView, PluginList, StatusView, SwitchedView, TaskList, TaskView,
+    VerifyView,
 };
 
 /// Rows of a page unless asked otherwise.
-const DEFAULT_LIMIT: u32 = 50;
+pub(super) const DEFAULT_LIMIT: u32 = 50;
 
 /// Rows of a page at most: with the longest reasons a page stays below 4 MiB.
-const MAX_LIMIT: u32 = 1_000;
+pub(super) const MAX_LIMIT: u32 = 1_000;
 
 /// Letters of a plugin's name that are looked at: longer than any, and short enough to be shown.
 const LONGEST_NAME: usize = 64;
@@ -54,7 +55,7 @@ const fn on(method: &'static str, path: &'static str, summary: &'static str) -> 
     Endpoint { method, path, summary }
 }
 
-/// Every route with its handler. A path has one method.
+/// Every route with its handler. A path may stand here more than once, with another method each.
 pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
     vec![
         (on("GET", "/", "what this is and what it offers"), get(index::show::<B>)),
@@ -65,6 +66,10 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
             on("GET", "/tasks/{id}", "a task with its result; ?wait= holds the answer back until it ends"),
             get(task::<B>),
         ),
+        (
+            on("GET", "/tasks/{id}/output", "what a task has emitted so far; ?wait= holds the answer back for more"),
+            get(output::<B>),
+        ),
         (on("GET", "/tasks", "the newest tasks"), get(tasks::<B>)),
         (on("GET", "/ledger", "what happened, newest first"), get(ledger::<B>)),
         (on("GET", "/ledger/verify", "whether the ledger is as it was written"), get(verify::<B>)),
@@ -72,6 +77,10 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
         (on("GET", "/plugins", "this node's plugins and their actions"), get(plugins::<B>)),
         (on("POST", "/plugins/{name}/disable", "offer a plugin no longer"), post(disable::<B>)),
         (on("POST", "/plugins/{name}/enable", "offer a plugin again, also after a quarantine"), post(enable::<B>)),
+        (on("GET", "/blobs", "the blobs of this node"), get(blobs::list::<B>)),
+        (on("POST", "/blobs", "keep the body as a blob"), post(blobs::put::<B>)),
+        (on("GET", "/blobs/{id}", "the bytes of a blob, fetched where this node lacks it"), get(blobs::get::<B>)),
+        (on("DELETE", "/blobs/{id}", "remove a blob from this node"), delete(blobs::remove::<B>)),
         (on("POST", "/shutdown", "stop this node"), post(shutdown::<B>)),
         (on("GET", "/health", "whether this node serves; needs no key"), get(health::<B>)),
     ]
@@ -134,31 +143,64 @@ fn in_body(error: NodeError, inputs: &[InputPlace]) -> Problem {
 async fn task<B: Backend>(
     State(app): State<App<B>>,
     ending: Option<Extension<Ending>>,
-    id: Result<Path<String>, PathRejection>,
+    id: TaskPath,
     uri: Uri,
 ) -> Answer<TaskView> {
-    let id = match &id {
+    let id = named_task(&id)?;
+    let wait = Query::read(&uri, &["wait"])?.seconds("wait", MAX_WAIT)?;
+    let found = until_ending(ending, wait, |wait| app.backend.task(id, wait)).await;
+    found?.map(Json).ok_or_else(|| no_such_task(id))
+}
+
+async fn output<B: Backend>(
+    State(app): State<App<B>>,
+    ending: Option<Extension<Ending>>,
+    id: TaskPath,
+    uri: Uri,
+) -> Answer<OutputView> {
+    let id = named_task(&id)?;
+    let query = Query::read(&uri, &["attempt", "offset", "wait"])?;
+    let attempt = query.number("attempt", 0..=u64::from(u32::MAX))?.unwrap_or(0);
+    let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+    let offset = query.number("offset", 0..=u64::MAX)?.unwrap_or(0);
+    let wait = query.seconds("wait", MAX_WAIT)?;
+    let found = until_ending(ending, wait, |wait| app.backend.output(id, attempt, offset, wait)).await;
+    found?.map(Json).ok_or_else(|| no_such_task(id))
+}
+
+/// Asks with a wait, and once more without one when the node stops meanwhile.
+async fn until_ending<T, F: Future<Output = T>>(
+    ending: Option<Extension<Ending>>,
+    wait: Duration,
+    ask: impl Fn(Duration) -> F,
+) -> T {
+    match ending {
+        Some(Extension(Ending(ending))) if !wait.is_zero() => {
+            tokio::select! {
+                found = ask(wait) => found,
+                () = ending.cancelled() => ask(Duration::ZERO).await,
+            }
+        }
+        _ => ask(wait).await,
+    }
+}
+
+type TaskPath = Result<Path<String>, PathRejection>;
+
+fn named_task(id: &TaskPath) -> Result<TaskId, Problem> {
+    let id = match id {
         Ok(Path(text)) => task_id(text).ok_or(text.as_str()),
         Err(_) => Err("?"),
     };
-    let id = id.map_err(|text| {
+    id.map_err(|text| {
         let detail = format!("`{}` is no task id", text.chars().take(64).collect::<String>());
         Problem::new(Kind::BadRequest, detail).hint("a task id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
-    })?;
-    let wait = Query::read(&uri, &["wait"])?.seconds("wait", MAX_WAIT)?;
-    let found = match ending {
-        Some(Extension(Ending(ending))) if !wait.is_zero() => {
-            tokio::select! {
-                found = app.backend.task(id, wait) => found,
-                () = ending.cancelled() => app.backend.task(id, Duration::ZERO).await,
-            }
-        }
-        _ => app.backend.task(id, wait).await,
-    };
-    found?.map(Json).ok_or_else(|| {
-        Problem::new(Kind::NoSuchTask, format!("no task {id} in this cluster"))
-            .hint("see the newest with: akita task list; finished tasks are kept for RESULT_RETENTION_S")
     })
+}
+
+fn no_such_task(id: TaskId) -> Problem {
+    Problem::new(Kind::NoSuchTask, format!("no task {id} in this cluster"))
+        .hint("see the newest with: akita task list; finished tasks are kept for RESULT_RETENTION_S")
 }
 
 async fn tasks<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<TaskList> {

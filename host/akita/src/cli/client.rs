@@ -95,17 +95,64 @@ impl Client {
         self.finish("POST", path, String::new, || request.send_json(body))
     }
 
+    /// `POST` of bytes to a path; the body of the answer.
+    pub fn post_bytes(&self, path: &str, body: &[u8]) -> Result<String, ExitError> {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/octet-stream");
+        if let Some(key) = &self.key {
+            request = request.header(&self.header, key);
+        }
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        self.finish("POST", path, String::new, || request.send(body))
+    }
+
+    /// `GET` of bytes that the node may take `wait` to have.
+    pub fn get_bytes(&self, path: &str, query: &[(&str, String)], wait: Duration) -> Result<Vec<u8>, ExitError> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in query {
+            request = request.query(*name, value);
+        }
+        if let Some(key) = &self.key {
+            request = request.header(&self.header, key);
+        }
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT + wait)).build();
+        self.finish_bytes("GET", path, String::new, || request.call())
+    }
+
+    /// `DELETE` of a path.
+    pub fn delete(&self, path: &str) -> Result<String, ExitError> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some(key) = &self.key {
+            request = request.header(&self.header, key);
+        }
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        self.finish("DELETE", path, String::new, || request.call())
+    }
+
     fn finish(
         &self,
         method: &str,
         path: &str,
         query: impl FnOnce() -> String,
-        call: impl FnOnce() -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        call: impl FnOnce() -> Result<http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<String, ExitError> {
+        let body = self.finish_bytes(method, path, query, call)?;
+        String::from_utf8(body).map_err(|_| {
+            ExitError::new(ExitCode::Unavailable, "the node's answer is no text")
+                .hint("check that --target-node-api is the address of an akita node")
+        })
+    }
+
+    fn finish_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        query: impl FnOnce() -> String,
+        call: impl FnOnce() -> Result<http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Vec<u8>, ExitError> {
         let begun = Instant::now();
         let answer = call().and_then(|mut answer| {
             let retry = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let body = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_string()?;
+            let body = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec()?;
             Ok((answer.status().as_u16(), retry, body))
         });
         if self.debug {
@@ -118,7 +165,7 @@ impl Client {
         }
         match answer {
             Ok((status, _, body)) if (200..300).contains(&status) => Ok(body),
-            Ok((status, retry, body)) => Err(self.refusal(status, retry.as_deref(), &body)),
+            Ok((status, retry, body)) => Err(self.refusal(status, retry.as_deref(), &String::from_utf8_lossy(&body))),
             Err(error) => Err(self.unreachable(&error)),
         }
     }

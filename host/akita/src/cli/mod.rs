@@ -1,6 +1,7 @@
 //! The command line: reads words, asks a node over HTTP, shows the answer. Data goes to standard output, all else to
 //! standard error. It decides nothing about tasks; whatever it knows, the node told it.
 
+mod blob;
 mod client;
 mod cluster;
 mod config;
@@ -84,6 +85,8 @@ enum Command {
     Cluster(cluster::Cluster),
     #[command(subcommand)]
     Task(task::Task),
+    #[command(subcommand)]
+    Blob(blob::Blob),
     Logs(logs::Logs),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
@@ -140,6 +143,7 @@ fn dispatch(session: &mut Session<'_>, cli: Cli) -> Result<(), ExitError> {
         Command::Status(args) => status::run(session, globals, &args),
         Command::Cluster(verb) => cluster::run(session, globals, &verb),
         Command::Task(verb) => task::run(session, globals, &verb),
+        Command::Blob(verb) => blob::run(session, globals, &verb),
         Command::Logs(args) => logs::run(session, globals, &args),
         Command::Ledger(verb) => ledger::run(session, globals, &verb),
         Command::Plugin(verb) => plugin::run(session, globals, &verb),

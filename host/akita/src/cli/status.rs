@@ -20,6 +20,9 @@ use crate::exit::ExitError;
   akita status --target-node-api http://127.0.0.1:8001 -o json")]
 pub struct Status {}
 
+/// The age of a reading is told from here on.
+const SENSOR_FRESH: Duration = Duration::from_secs(60);
+
 pub fn run(session: &mut Session<'_>, globals: &Globals, _args: &Status) -> Result<(), ExitError> {
     let reply = Client::new(session, globals)?.get("/status", &[])?;
     session.show(globals.output, &reply, render)
@@ -52,6 +55,8 @@ fn render(reply: &Value, _now: Timestamp) -> String {
         ("tasks", if tasks.is_empty() { "none".to_owned() } else { tasks.join(", ") }),
     ];
     shown.extend(resources(node.get("resources")));
+    let sensors: Vec<_> = node.list("sensors").into_iter().map(sensor).collect();
+    shown.push(("sensors", sensors.join("\n")));
     facts(&shown)
 }
 
@@ -60,6 +65,15 @@ fn slots(node: View<'_>) -> String {
         (Some(count), _) => thousands(count),
         (None, parts) => parts.line(),
     }
+}
+
+/// A value that the operator exposes, or why there is none.
+fn sensor(sensor: View<'_>) -> String {
+    let name = sensor.text("name");
+    let Some(value) = sensor.number("value") else { return format!("{name}: {}", tame(sensor.text("problem"))) };
+    let age = Duration::from_millis(sensor.count("age_ms").unwrap_or_default());
+    let text = format!("{name} {value} {}", tame(sensor.text("unit")));
+    if age < SENSOR_FRESH { text } else { format!("{text}, {} ago", duration(age)) }
 }
 
 fn resources(now: View<'_>) -> Vec<(&'static str, String)> {
@@ -95,7 +109,10 @@ mod tests {
             "slots": 4, "tasks": {"completed": 1200, "running": 2, "failed": 0},
             "resources": {"cpu_percent": 12.4, "cores": 4, "memory_total": 8_u64 << 30, "memory_used": 3_u64 << 30,
                 "disk_total": 64_u64 << 30, "disk_free": 12_u64 << 30, "net_rx_bps": 1945, "net_tx_bps": 300,
-                "temperature_c": 41.2, "load_1m": 0.314, "process_rss": 44040192}
+                "temperature_c": 41.2, "load_1m": 0.314, "process_rss": 44040192},
+            "sensors": [{"name": "battery", "value": 87.5, "unit": "percent", "age_ms": 900, "problem": null},
+                {"name": "mast", "value": -3.0, "unit": "celsius", "age_ms": 180000, "problem": null},
+                {"name": "wind", "value": null, "unit": "m/s", "age_ms": 5, "problem": "cannot read /tmp/wind"}]
         });
         let text = render(&reply, Timestamp::UNIX_EPOCH);
         assert_eq!(
@@ -117,6 +134,9 @@ memory        3.0 GiB of 8.0 GiB used, this node 42 MiB
 disk          12 GiB of 64 GiB free
 network       1.9 KiB/s in, 300 B/s out
 temperature   41 °C
+sensors       battery 87.5 percent
+              mast -3 celsius, 3 min ago
+              wind: cannot read /tmp/wind
 "
         );
     }

@@ -120,7 +120,8 @@ impl Cluster {
         Duration::from_millis(self.0.tuning.report_interval(self.rtt_ms(self.standing().leader)))
     }
 
-    pub(super) fn rtt_ms(&self, node: NodeId) -> u32 {
+    /// Round trip to a node in milliseconds; 0 where it was not measured.
+    pub fn rtt_ms(&self, node: NodeId) -> u32 {
         let rtt = self.0.mesh.peer(peer_of(node)).and_then(|peer| peer.rtt).unwrap_or_default();
         u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX)
     }

@@ -2,6 +2,7 @@
 //! between nodes and the driver; which of two leaders gives way is decided in [`akita_core::membership`].
 
 mod announce;
+mod blobs;
 mod books;
 mod call;
 mod follow;
@@ -33,7 +34,9 @@ pub use books::Books;
 pub use call::CallFailed;
 pub use handover::MAX_OUTBOX;
 
-use crate::{driver::Driver, executor::Executor, plugins::Plugins, resources::Resources, store::Store};
+use crate::{
+    blobs::BlobShelf, driver::Driver, executor::Executor, plugins::Plugins, resources::Resources, store::Store,
+};
 use books::Known;
 
 /// Requests from other nodes that are looked at at once: a flood waits on the mesh and not in memory.
@@ -70,6 +73,8 @@ pub struct Start {
     pub driver: Driver,
     /// Its books.
     pub store: Store,
+    /// Its blobs.
+    pub blobs: BlobShelf,
     /// Its slots.
     pub executor: Executor,
     /// Its plugins, for messages to them.
@@ -116,6 +121,7 @@ struct Inner {
     mesh: Mesh,
     driver: Driver,
     store: Store,
+    blobs: BlobShelf,
     executor: Executor,
     plugins: Plugins,
     resources: watch::Receiver<Resources>,
@@ -156,6 +162,7 @@ impl Cluster {
             mesh: start.mesh,
             driver: start.driver,
             store: start.store,
+            blobs: start.blobs,
             executor: start.executor,
             plugins: start.plugins,
             resources: start.resources,
@@ -209,6 +216,11 @@ impl Cluster {
         if !self.leads() {
             let _ = self.report(true).await;
         }
+    }
+
+    /// This node's slots.
+    pub fn executor(&self) -> &Executor {
+        &self.0.executor
     }
 
     /// Ends [`Cluster::run`].

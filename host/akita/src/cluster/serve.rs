@@ -47,6 +47,7 @@ impl Cluster {
             Request::Submit(submit) => self.submitted(submit).await,
             Request::Ask(ask) => self.answer(ask, turn).await,
             Request::Tell(tell) => self.told(node, tell),
+            Request::GetBlob(get) => self.blob(get).await,
         }
     }
 

@@ -88,6 +88,10 @@ pub struct Settings {
     pub task_output_bytes: usize,
     /// MAX_INPUT_BYTES.
     pub max_input_bytes: usize,
+    /// BLOB_MAX_BYTES.
+    pub blob_max_bytes: u64,
+    /// BLOB_STORE_BYTES.
+    pub blob_store_bytes: u64,
     /// RESULT_RETENTION_S.
     pub result_retention: Duration,
     /// RESULT_RETENTION_MAX: finished tasks.

@@ -120,6 +120,8 @@ impl Values<'_> {
             task_memory_bytes: self.count::<usize>("TASK_MEMORY_MB")? << 20,
             task_output_bytes: self.count("TASK_OUTPUT_BYTES")?,
             max_input_bytes: self.count("MAX_INPUT_BYTES")?,
+            blob_max_bytes: self.count("BLOB_MAX_BYTES")?,
+            blob_store_bytes: self.count("BLOB_STORE_BYTES")?,
             result_retention: self.seconds("RESULT_RETENTION_S")?,
             result_retention_max: self.count("RESULT_RETENTION_MAX")?,
             resource_monitor_interval: self.seconds("RESOURCE_MONITOR_INTERVAL_S")?,

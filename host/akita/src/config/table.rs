@@ -198,6 +198,11 @@ pub const SETTINGS: &[Spec] = &[
     setting("Plugins", "TASK_OUTPUT_BYTES", count(1, MESSAGE_ROOM), Text("1048576"), None,
         "The largest result that is taken. Fits into TASK_MEMORY_MB."),
 
+    setting("Blobs", "BLOB_MAX_BYTES", count(1, 1 << 30), Text("16777216"), None,
+        "The largest blob that is kept or fetched. Fits into BLOB_STORE_BYTES."),
+    setting("Blobs", "BLOB_STORE_BYTES", count(0, 1 << 50), Text("1073741824"), None,
+        "How much all blobs of the node may take on its disk. Copies of other nodes' blobs make room, the last used stay longest; what was put here stays."),
+
     setting("Log", "LOG_LEVEL", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Text("info"), Some("--log-level"),
         "How much the node says. Akita's own lines at this level; those of libraries from `warn` up."),
     setting("Log", "LOG_FORMAT", Kind::Choice(&["text", "json"]), Text("text"), Some("--log-format"),

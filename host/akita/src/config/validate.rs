@@ -24,6 +24,8 @@ pub(super) fn check(settings: &Settings, entries: &[Entry]) -> Result<(), Config
     // Input and output are copied into and out of the guest's memory.
     relation(input <= memory, "MAX_INPUT_BYTES", "must fit into", "TASK_MEMORY_MB")?;
     relation(output <= memory, "TASK_OUTPUT_BYTES", "must fit into", "TASK_MEMORY_MB")?;
+    let fits = settings.blob_max_bytes <= settings.blob_store_bytes;
+    relation(fits, "BLOB_MAX_BYTES", "must fit into", "BLOB_STORE_BYTES")?;
 
     if settings.api_server && !settings.api_host.is_loopback() && settings.valid_api_keys.is_empty() {
         let place = side(entries, "DEFAULT_API_HOST").place;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{config, spawn_pruning};
 use crate::{
     api::{self, ApiConfig},
+    blobs::{BlobLimits, BlobShelf, Blobs, Neighbours},
     cluster::{self, Books, Cluster, node_of},
     config::Settings,
     consensus::{self, Opened},
@@ -55,6 +56,8 @@ pub(super) struct Running {
     pub(super) _home: Arc<dyn Home>,
     /// Kept alive for the messages of plugins.
     pub(super) _carrier: Arc<dyn Carrier>,
+    /// Kept alive for blobs of other nodes.
+    pub(super) _neighbours: Arc<dyn Neighbours>,
     /// The lock, held until the end.
     pub(super) _data_dir: DataDir,
 }
@@ -71,7 +74,8 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     let opened = open_log(&data_dir, &settings, &identity).await?;
     let intake = CancellationToken::new();
     let resources = resources::spawn(settings.resource_monitor_interval, settings.data_dir.clone(), intake.clone());
-    let (sandbox, plugins, keeper) = load_plugins(&settings, &opened.store, &resources).await?;
+    let blobs = open_blobs(&settings, &data_dir, &opened.store).await?;
+    let (sandbox, plugins, keeper) = load_plugins(&settings, &opened.store, &resources, &blobs).await?;
     let (mesh, events) = start_mesh(&settings, interfaces, identity).await?;
 
     let (report_sender, reports) = mpsc::unbounded_channel();
@@ -92,6 +96,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         mesh: mesh.clone(),
         driver: driver.clone(),
         store: opened.store.clone(),
+        blobs: blobs.shelf().clone(),
         executor: executor.clone(),
         plugins: plugins.clone(),
         resources: resources.clone(),
@@ -118,6 +123,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         driver: driver.clone(),
         cluster: cluster.clone(),
         plugins,
+        blobs: blobs.clone(),
         resources,
         mesh: mesh.clone(),
         logs,
@@ -130,6 +136,8 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     node.plugins.set_carrier(Arc::downgrade(&carrier));
     let home: Arc<dyn Home> = Arc::new(node.clone());
     executor.set_home(Arc::downgrade(&home));
+    let neighbours: Arc<dyn Neighbours> = Arc::new(cluster.clone());
+    blobs.set_neighbours(Arc::downgrade(&neighbours));
     let (members, results) = run_loops(&cluster, events, reports);
     let store = opened.store;
     let pruning = spawn_pruning(store.clone(), settings.result_retention, settings.result_retention_max);
@@ -162,6 +170,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         _books: books,
         _home: home,
         _carrier: carrier,
+        _neighbours: neighbours,
         _data_dir: data_dir,
     })
 }
@@ -212,10 +221,19 @@ async fn open_log(data_dir: &DataDir, settings: &Settings, identity: &Identity) 
     opened.map_err(|error| config(&error, error.hint()))
 }
 
+async fn open_blobs(settings: &Settings, data_dir: &DataDir, store: &Store) -> anyhow::Result<Blobs> {
+    let limits = BlobLimits { blob_bytes: settings.blob_max_bytes, store_bytes: settings.blob_store_bytes };
+    let shelf = BlobShelf::open(data_dir.file("blobs"), store.clone(), limits).await.map_err(|error| {
+        config(format!("the blobs cannot be opened: {error}"), "check the folder `blobs` in the data directory")
+    })?;
+    Ok(Blobs::new(shelf))
+}
+
 async fn load_plugins(
     settings: &Settings,
     store: &Store,
     resources: &watch::Receiver<Resources>,
+    blobs: &Blobs,
 ) -> anyhow::Result<(Sandbox, Plugins, Keeper)> {
     let (dir, slots) = (settings.plugins_dir.clone(), settings.slots);
     let defaults = SandboxConfig::default();
@@ -227,7 +245,13 @@ async fn load_plugins(
     if !dir.is_dir() {
         tracing::warn!(dir = %dir.display(), "there is no such folder of plugins; this node runs no tasks itself");
     }
-    let start = plugins::Start { dir, sandbox: sandbox.clone(), store: store.clone(), resources: resources.clone() };
+    let start = plugins::Start {
+        dir,
+        sandbox: sandbox.clone(),
+        store: store.clone(),
+        resources: resources.clone(),
+        blobs: blobs.clone(),
+    };
     let (plugins, keeper) = Keeper::open(start)
         .await
         .map_err(|error| config(format!("{error:#}"), "give a folder that can be read with --plugins"))?;

@@ -88,12 +88,9 @@ impl Watch {
 
     /// How far it is now.
     pub fn set_progress(&self, task: TaskId, fence: u64, done: u64, total: Option<u64>, note: String) {
-        let percent = total
-            .filter(|total| *total > 0)
-            .map(|total| u8::try_from((u128::from(done.min(total)) * 100) / u128::from(total)).unwrap_or(100));
         let mut progress = lock(&self.progress);
         if progress.len() < MAX_PROGRESS || progress.contains_key(&task) {
-            progress.insert(task, Progress { fence, view: ProgressView { done, total, percent, note } });
+            progress.insert(task, Progress { fence, view: ProgressView::new(done, total, note) });
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Node, Reach, convert, internal};
 use crate::{
-    cluster::Books,
+    cluster::{Books, CallFailed},
     store::LedgerQuery,
     view::{ClusterView, LedgerPage, NodeError, TaskList, TaskView, VerifyView},
 };
@@ -51,10 +51,7 @@ impl Node {
 
     async fn ask_leader<T: DeserializeOwned>(&self, ask: &Ask, extra: Duration) -> Result<Option<T>, NodeError> {
         let leader: NodeId = self.cluster.standing().leader;
-        self.cluster.ask(leader, ask, extra).await.map_err(|error| NodeError::Unavailable {
-            detail: format!("the leader {leader} does not answer: {error}"),
-            hint: "try again when it is back; `akita cluster status` shows who is there".into(),
-        })
+        self.cluster.ask(leader, ask, extra).await.map_err(|error| no_answer(leader, &error))
     }
 
     async fn must_ask<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, NodeError> {
@@ -170,7 +167,19 @@ impl Node {
             }
             Ask::Verify => Ok(Some(pack(self.verify(true).await?))),
             Ask::View => Ok(Some(pack(self.cluster.view()))),
+            Ask::Emitted { task, here, since } => {
+                let reach = if here { Reach::Here } else { Reach::Next };
+                Ok(self.emitted(task, since, reach).await?.map(pack))
+            }
         }
+    }
+}
+
+/// A leader that does not answer.
+pub(super) fn no_answer(leader: NodeId, error: &CallFailed) -> NodeError {
+    NodeError::Unavailable {
+        detail: format!("the leader {leader} does not answer: {error}"),
+        hint: "try again when it is back; `akita cluster status` shows who is there".into(),
     }
 }
 

@@ -8,11 +8,12 @@ use tracing::Level;
 use super::{Node, convert};
 use crate::{
     api::{Backend, LedgerFilter},
+    blobs::BlobId,
     store::LedgerQuery,
     telemetry::LogLine,
     view::{
-        ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, SwitchedView, TaskList,
-        TaskView, VerifyView,
+        BlobList, BlobPut, ClusterView, LedgerPage, NewTask, NodeError, OutputView, PluginList, StatusView,
+        SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
     },
 };
 
@@ -23,6 +24,16 @@ impl Backend for Node {
 
     async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
         Node::task(self, id, wait).await
+    }
+
+    async fn output(
+        &self,
+        id: TaskId,
+        attempt: u32,
+        offset: u64,
+        wait: Duration,
+    ) -> Result<Option<OutputView>, NodeError> {
+        Node::output(self, id, attempt, offset, wait).await
     }
 
     async fn tasks(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
@@ -52,6 +63,26 @@ impl Backend for Node {
         Ok(convert::switched(name, &self.plugins.shelf()))
     }
 
+    async fn put_blob(&self, bytes: Vec<u8>) -> Result<BlobPut, NodeError> {
+        Node::put_blob(self, bytes).await
+    }
+
+    async fn blob_size(&self, id: BlobId, wait: Duration) -> Result<u64, NodeError> {
+        Node::blob_size(self, id, wait).await
+    }
+
+    async fn blob_piece(&self, id: BlobId, offset: u64, max: usize) -> Result<Vec<u8>, NodeError> {
+        Node::blob_piece(self, id, offset, max).await
+    }
+
+    async fn blobs(&self, limit: u32) -> Result<BlobList, NodeError> {
+        self.list_blobs(limit).await
+    }
+
+    async fn remove_blob(&self, id: BlobId) -> Result<(), NodeError> {
+        Node::remove_blob(self, id).await
+    }
+
     async fn status(&self) -> Result<StatusView, NodeError> {
         let standing = self.cluster.standing();
         let counts = self.store.counts().await.map_err(super::internal)?;
@@ -69,6 +100,7 @@ impl Backend for Node {
             actions: offer.actions.iter().cloned().collect(),
             slots: offer.slots,
             resources: self.resources.borrow().clone(),
+            sensors: self.plugins.sensors().readings().into_iter().map(convert::sensor).collect(),
             mesh: self.mesh.describe(),
             tasks: counts.into_iter().map(|(status, count)| (status.as_str().to_owned(), count)).collect(),
         })

@@ -5,17 +5,17 @@ use akita_core::{
     task::Status,
     wire::{NodeView, Sent, View},
 };
-use akita_sandbox::{Candidate, Grants, TypedExport};
+use akita_sandbox::{Candidate, Grants, Reading, TypedExport};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     plugins::{self, Item, Shelf, Work},
-    store::TaskMeta,
+    store::{BlobRow, TaskMeta},
     view::{
-        ActionView, ClusterView, CompilingView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView,
-        SwitchedView, TaskError, TaskView, TypedExportView,
+        ActionView, BlobView, ClusterView, CompilingView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView,
+        SensorView, SwitchedView, TaskError, TaskView, TypedExportView,
     },
 };
 
@@ -138,6 +138,20 @@ fn node(view: NodeView) -> NodeStatus {
 
 pub(super) fn role(leads: bool) -> &'static str {
     if leads { "leader" } else { "worker" }
+}
+
+pub(super) fn blob(row: BlobRow) -> BlobView {
+    let BlobRow { id, size, used_at, owners } = row;
+    BlobView { id: plugins::hex(&id), size, owners, used_at: time(used_at) }
+}
+
+pub(super) fn sensor(reading: Reading) -> SensorView {
+    let Reading { name, value, unit, age_ms } = reading;
+    let (value, problem) = match value {
+        Ok(value) => (Some(value), None),
+        Err(why) => (None, Some(why)),
+    };
+    SensorView { name, value, unit, age_ms, problem }
 }
 
 pub(super) fn plugins(shelf: &Shelf, work: &[Work]) -> PluginList {

@@ -3,8 +3,10 @@
 
 mod ask;
 mod backend;
+mod blobs;
 mod children;
 mod convert;
+mod output;
 
 pub use convert::candidate as plugin_view;
 
@@ -19,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    blobs::Blobs,
     cluster::Cluster,
     driver::{Driver, Incoming},
     plugins::{Caller, Plugins},
@@ -62,6 +65,8 @@ pub struct Parts {
     pub cluster: Cluster,
     /// Its plugins.
     pub plugins: Plugins,
+    /// Blobs, its own and others'.
+    pub blobs: Blobs,
     /// Its machine.
     pub resources: watch::Receiver<Resources>,
     /// Its mesh.

@@ -4,10 +4,13 @@
 //! For each key the most specific entry that has it counts: the plugin's own name before patterns, and of patterns the
 //! one with more letters. So `[plugin."*"]` holds the defaults.
 
+mod sensor;
+
 use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,8 +18,13 @@ use akita_core::task::MAX_DEPTH;
 use akita_sandbox::{Grants, Interface, Limits};
 use toml::de::{DeTable, DeValue};
 
-use super::callers::{Callers, MAX_CALLERS, Who};
-use super::trust::{self, Rule, Trust};
+pub use sensor::{MAX_SENSORS, SensorSpec};
+
+use super::{
+    callers::{Callers, MAX_CALLERS, Who},
+    http::HostEntry,
+    trust::{self, Rule, Trust},
+};
 use crate::config::nearest;
 
 /// The file's name, in the folder of plugins.
@@ -27,6 +35,10 @@ pub const MAX_FILE_BYTES: u64 = 256 << 10;
 pub const DEFAULT_KV_QUOTA: u64 = 1 << 20;
 /// Most that a quota can be: values lie in the node's database.
 const MAX_KV_QUOTA: i64 = 1 << 30;
+/// Blobs of a plugin that is granted `blobs` without a quota: one of the largest.
+pub const DEFAULT_BLOB_QUOTA: u64 = 16 << 20;
+/// Most that this quota can be: BLOB_STORE_BYTES bounds all together.
+const MAX_BLOB_QUOTA: i64 = 1 << 50;
 /// Longest pattern, as long as a plugin's name.
 const MAX_PATTERN_BYTES: usize = 63;
 
@@ -38,7 +50,7 @@ const DEFAULT_MAX_DEPTH: u8 = 3;
 const MOST_CHILDREN: i64 = 1_000;
 
 /// The keys of an entry.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 14] = [
     "interfaces",
     "timeout_s",
     "memory_mb",
@@ -50,11 +62,16 @@ const KEYS: [&str; 11] = [
     "max_children",
     "max_depth",
     "trust",
+    "blob_quota_bytes",
+    "hosts",
+    "sensors",
 ];
 /// The keys of an action's own table.
 const ACTION_KEYS: [&str; 1] = ["callers"];
 /// Tables of actions in one entry at most: as many as a plugin may have actions.
 const MAX_ACTIONS: usize = 256;
+/// Hosts or sensors that one entry names.
+const MAX_LISTED: usize = 64;
 /// What every plugin gets, so that naming it in a grant is no mistake worth a refusal.
 const ALWAYS: [&str; 4] = ["log", "task", "clocks", "random"];
 
@@ -91,6 +108,12 @@ pub struct Terms {
     pub max_children: Option<u32>,
     /// Generations of children.
     pub max_depth: Option<u8>,
+    /// Its blobs together, in bytes.
+    pub blob_quota_bytes: Option<u64>,
+    /// Where its HTTP requests may go.
+    pub hosts: Option<Arc<[HostEntry]>>,
+    /// The sensors that it sees, where not all.
+    pub sensors: Option<Arc<[String]>>,
 }
 
 impl Terms {
@@ -128,6 +151,9 @@ impl Terms {
             callers: self.callers.or(&other.callers),
             max_children: self.max_children.or(other.max_children),
             max_depth: self.max_depth.or(other.max_depth),
+            blob_quota_bytes: self.blob_quota_bytes.or(other.blob_quota_bytes),
+            hosts: self.hosts.or_else(|| other.hosts.clone()),
+            sensors: self.sensors.or_else(|| other.sensors.clone()),
         }
     }
 }
@@ -172,6 +198,8 @@ pub struct GrantsFile {
     /// The most specific first.
     entries: Vec<(Pattern, Terms)>,
     trust: Trust,
+    /// The operator's own sensors by name.
+    sensors: BTreeMap<String, SensorSpec>,
     /// BLAKE3 of the text, hex; empty where there is no file.
     hash: String,
     text: String,
@@ -220,7 +248,12 @@ impl GrantsFile {
         GrantsFile { trust: Trust::unknown(reason), ..GrantsFile::default() }
     }
 
-    /// Entries.
+    /// The operator's own sensors by name.
+    pub fn sensors(&self) -> &BTreeMap<String, SensorSpec> {
+        &self.sensors
+    }
+
+    /// Entries for plugins.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -234,7 +267,11 @@ impl GrantsFile {
     pub fn lines_for(&self, name: &str, needs: Grants) -> String {
         let all = self.of(name).granted().or(needs);
         let words: Vec<_> = all.iter().map(|one| format!("\"{}\"", one.as_str())).collect();
-        format!("[plugin.{name}]\ninterfaces = [{}]", words.join(", "))
+        let mut lines = format!("[plugin.{name}]\ninterfaces = [{}]", words.join(", "));
+        if needs.has(Interface::Http) && self.of(name).hosts.is_none() {
+            lines.push_str("\nhosts = [\"api.example.org\"] # whom it may reach");
+        }
+        lines
     }
 }
 
@@ -269,26 +306,31 @@ fn parse(text: &str) -> Result<GrantsFile, Fault> {
     let mut file = GrantsFile::default();
     for (key, value) in table.get_ref() {
         let (at, word) = (key.span().start, key.get_ref().as_ref());
-        if word == "trust" {
-            file.trust.rule = trust::rule(value.span().start, value.get_ref())?;
-            continue;
-        }
-        if word != "plugin" {
-            return Err((at, unknown("key", word, &["plugin", "trust"], "entries are written as [plugin.NAME]")));
-        }
-        let DeValue::Table(plugins) = value.get_ref() else {
-            return Err((at, "`plugin` is a table: write [plugin.NAME]".to_owned()));
-        };
-        for (name, value) in plugins {
-            let (at, name) = (name.span().start, name.get_ref().as_ref());
-            let DeValue::Table(keys) = value.get_ref() else {
-                return Err((at, format!("`plugin.{name}` is a table: write [plugin.{name}] and its keys below")));
-            };
-            let pattern = pattern(name).map_err(|reason| (at, reason))?;
-            if let Some(value) = keys.get("trust") {
-                file.trust.named.push((pattern.clone(), own_rule(value.span().start, value.get_ref())?));
+        match (word, value.get_ref()) {
+            ("trust", rule) => file.trust.rule = trust::rule(value.span().start, rule)?,
+            ("plugin", DeValue::Table(plugins)) => {
+                for (at, name, keys) in tables("plugin", plugins)? {
+                    let pattern = pattern(name).map_err(|reason| (at, reason))?;
+                    if let Some(value) = keys.get("trust") {
+                        file.trust.named.push((pattern.clone(), own_rule(value.span().start, value.get_ref())?));
+                    }
+                    file.entries.push((pattern, entry(keys)?));
+                }
             }
-            file.entries.push((pattern, entry(keys)?));
+            ("sensor", DeValue::Table(sensors)) => {
+                for (at, name, keys) in tables("sensor", sensors)? {
+                    sensor::parse_name(name).map_err(|reason| (at, reason))?;
+                    file.sensors.insert(name.to_owned(), sensor::entry(at, name, keys)?);
+                }
+                if file.sensors.len() > MAX_SENSORS {
+                    return Err((at, format!("a node has at most {MAX_SENSORS} sensors of its operator")));
+                }
+            }
+            ("plugin" | "sensor", _) => return Err((at, format!("`{word}` is a table: write [{word}.NAME]"))),
+            _ => {
+                let otherwise = "entries are written as [plugin.NAME] and [sensor.NAME]";
+                return Err((at, unknown("key", word, &["plugin", "sensor", "trust"], otherwise)));
+            }
         }
     }
     file.entries.sort_by(|(a, _), (b, _)| a.more_specific(b));
@@ -302,6 +344,18 @@ fn own_rule(at: usize, value: &DeValue<'_>) -> Result<Rule, Fault> {
         Rule::Any => Err((at, "trust of some plugins alone is \"signed\" or a list of public keys".to_owned())),
         rule => Ok(rule),
     }
+}
+
+/// The tables in the table `word`: where each name stands, the name, its keys.
+fn tables<'a, 'd>(word: &str, all: &'a DeTable<'d>) -> Result<Vec<(usize, &'a str, &'a DeTable<'d>)>, Fault> {
+    let each = all.iter().map(|(name, value)| {
+        let (at, name) = (name.span().start, name.get_ref().as_ref());
+        let DeValue::Table(keys) = value.get_ref() else {
+            return Err((at, format!("`{word}.{name}` is a table: write [{word}.{name}] and its keys below")));
+        };
+        Ok((at, name, keys))
+    });
+    each.collect()
 }
 
 fn pattern(name: &str) -> Result<Pattern, String> {
@@ -337,6 +391,9 @@ fn entry(keys: &DeTable<'_>) -> Result<Terms, Fault> {
             "kv_quota_bytes" => terms.kv_quota_bytes = Some(whole(0, MAX_KV_QUOTA)?),
             // For the names, not for what they get; see `own_rule`.
             "trust" => {}
+            "blob_quota_bytes" => terms.blob_quota_bytes = Some(whole(0, MAX_BLOB_QUOTA)?),
+            "hosts" => terms.hosts = Some(texts(at, word, value, HostEntry::parse)?),
+            "sensors" => terms.sensors = Some(texts(at, word, value, sensor::parse_name)?),
             other => return Err((at, unknown("key", other, &KEYS, &format!("an entry has {}", KEYS.join(", "))))),
         }
     }
@@ -395,19 +452,41 @@ fn actions(at: usize, value: &DeValue<'_>) -> Result<BTreeMap<String, Vec<Who>>,
     Ok(actions)
 }
 
+/// A list of texts, each of which means something.
+fn texts<T>(
+    at: usize,
+    word: &str,
+    value: &DeValue<'_>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Arc<[T]>, Fault> {
+    let list = || format!("{word} is a list of texts: {word} = [\"...\"]");
+    let DeValue::Array(items) = value else { return Err((at, list())) };
+    if items.len() > MAX_LISTED {
+        return Err((at, format!("{word} lists at most {MAX_LISTED}")));
+    }
+    let each = items.iter().map(|item| {
+        let DeValue::String(name) = item.get_ref() else { return Err((item.span().start, list())) };
+        parse(name).map_err(|reason| (item.span().start, reason))
+    });
+    each.collect()
+}
+
 fn whole(value: &DeValue<'_>, min: i64, max: i64) -> Option<u64> {
     let DeValue::Integer(number) = value else { return None };
     let number = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
     (min..=max).contains(&number).then_some(number.unsigned_abs())
 }
 
+fn number(value: &DeValue<'_>) -> Option<f64> {
+    match value {
+        DeValue::Integer(number) => Some(i64::from_str_radix(number.as_str(), number.radix()).ok()? as f64),
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        _ => None,
+    }
+}
+
 fn seconds(value: &DeValue<'_>) -> Option<Duration> {
-    let seconds: f64 = match value {
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok()? as f64,
-        DeValue::Float(number) => number.as_str().parse().ok()?,
-        _ => return None,
-    };
-    (0.001..=86_400.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+    number(value).filter(|seconds| (0.001..=86_400.0).contains(seconds)).map(Duration::from_secs_f64)
 }
 
 fn unknown(what: &str, word: &str, known: &[&str], otherwise: &str) -> String {

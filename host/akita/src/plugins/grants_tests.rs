@@ -99,9 +99,51 @@ callers = []
 }
 
 #[test]
+fn hosts_are_read_and_one_that_is_none_is_named_with_its_line() {
+    let file = parsed("[plugin.a]\nhosts = [\"api.example.org\", \"*.example.net:8080\"]\nblob_quota_bytes = 5_000");
+    let terms = file.of("a");
+    let hosts: Vec<String> = terms.hosts.iter().flat_map(|hosts| hosts.iter()).map(ToString::to_string).collect();
+    assert_eq!((hosts.join(" ").as_str(), terms.blob_quota_bytes), ("api.example.org *.example.net:8080", Some(5_000)));
+    refused("[plugin.a]\nhosts = [\n\"a.org\",\n\"https://b.org\"]", ":4: `https://b.org` is no host");
+    refused("[plugin.a]\nhosts = \"a.org\"", ":2: hosts is a list of texts");
+    let many = vec!["\"a.org\""; MAX_LISTED + 1].join(",");
+    refused(&format!("[plugin.a]\nhosts = [{many}]"), "hosts lists at most 64");
+}
+
+#[test]
+fn the_operators_sensors_and_who_sees_them_are_read() {
+    let file = parsed(
+        "[sensor.battery]\nfile = \"/sys/b\"\nunit = \"percent\"\n\n[sensor.mast-2]\nfile = \"mast\"\nscale = 0.001\n\
+         offset = -1\nevery_s = 60\nmax_age_s = 600\n\n[plugin.\"*\"]\nsensors = [\"battery\"]\n[plugin.all]\nsensors = []",
+    );
+    let battery = &file.sensors()["battery"];
+    assert_eq!((battery.unit.as_str(), battery.scale, battery.every), ("percent", 1.0, Duration::from_secs(10)));
+    let mast = &file.sensors()["mast-2"];
+    assert_eq!((mast.scale, mast.offset, mast.max_age), (0.001, -1.0, Some(Duration::from_secs(600))));
+    let sees = |plugin: &str| file.of(plugin).sensors.map(|names| names.join(","));
+    assert_eq!((sees("any"), sees("all")), (Some("battery".into()), Some(String::new())));
+    assert_eq!(GrantsFile::default().of("any").sensors, None);
+
+    refused("[sensor.x]\nunit = \"a\"", ":1: sensor.x says no file");
+    refused("[sensor.x]\nfile = \"\"", ":2: file is a path");
+    refused("[sensor.x]\nfile = \"f\"\nscale = nan", ":3: scale is a number");
+    refused("[sensor.x]\nfile = \"f\"\nevery_s = 0", "every_s is a number from 1 to 86400");
+    refused("[sensor.x]\nfiel = \"f\"", "unknown key `fiel`: did you mean file?");
+    refused("[sensor.X]\nfile = \"f\"", ":1: `X` is no sensor's name");
+    refused("[sensor]\nx = 1", "`sensor.x` is a table");
+    refused("[sensors.x]\nfile = \"f\"", "unknown table `sensors`: did you mean sensor?");
+    refused("[plugin.a]\nsensors = \"cpu\"", "sensors is a list of texts");
+    refused("[plugin.a]\nsensors = [\"CPU\"]", "`CPU` is no sensor's name");
+    let many: String = (0..=MAX_SENSORS).map(|n| format!("[sensor.s{n}]\nfile = \"f\"\n")).collect();
+    refused(&many, "at most 32 sensors");
+}
+
+#[test]
 fn the_lines_that_are_proposed_grant_what_is_needed() {
     let needs = Grants::NONE.with(Interface::Kv);
     assert_eq!(GrantsFile::default().lines_for("cache", needs), "[plugin.cache]\ninterfaces = [\"kv\"]");
+    let http = Grants::NONE.with(Interface::Http);
+    assert!(GrantsFile::default().lines_for("web", http).contains("\nhosts = ["), "nobody is reached without hosts");
     let file = parsed("[plugin.\"c*\"]\ninterfaces = [\"sensors\"]");
     assert_eq!(file.lines_for("cache", needs), "[plugin.cache]\ninterfaces = [\"kv\", \"sensors\"]");
 }

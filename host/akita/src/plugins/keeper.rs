@@ -17,17 +17,27 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Plugins, Request,
     folder::{self, Folder, SETTLE, Step},
-    grants::{self, DEFAULT_KV_QUOTA, GrantsFile, Terms},
-    hosts::{MachineSensors, PluginKv},
+    grants::{self, DEFAULT_BLOB_QUOTA, DEFAULT_KV_QUOTA, GrantsFile, Terms},
+    hosts::{PluginBlobs, PluginKv, PluginSensors},
+    http::{DEFAULT_RESPONSE_BYTES, PluginHttp},
     notes::{self, Notes},
     post::{PluginMesh, Post},
     queue::Queue,
     reading::{Entry, Reading, What, file_name},
+    sensors::OperatorSensors,
     shelf::{Line, Maker, Shelf, Stock, diff, hex},
     signature,
     wake::Wake,
 };
-use crate::{cluster::Cluster, config::nearest, driver::Driver, resources::Resources, store::Store, view::NodeError};
+use crate::{
+    blobs::{Blobs, Owner},
+    cluster::Cluster,
+    config::nearest,
+    driver::Driver,
+    resources::Resources,
+    store::Store,
+    view::NodeError,
+};
 
 /// How often the folder is looked at when nobody says that it changed: network folders and small systems have no such
 /// word. A look is one read of the folder.
@@ -52,6 +62,8 @@ pub struct Start {
     pub store: Store,
     /// What the machine measures.
     pub resources: watch::Receiver<Resources>,
+    /// The node's blobs.
+    pub blobs: Blobs,
 }
 
 /// Whom the keeper tells, and what the node has beside its plugins.
@@ -72,7 +84,9 @@ pub struct Listeners {
 struct Workshop {
     sandbox: Sandbox,
     store: Store,
-    sensors: Arc<MachineSensors>,
+    resources: watch::Receiver<Resources>,
+    sensors: Arc<OperatorSensors>,
+    blobs: Blobs,
     post: Arc<Post>,
 }
 
@@ -87,8 +101,18 @@ impl Maker for Workshop {
             let quota = terms.kv_quota_bytes.unwrap_or(DEFAULT_KV_QUOTA);
             hosts.kv = Some(Arc::new(PluginKv { store: self.store.clone(), plugin: plugin.to_owned(), quota }));
         }
+        if terms.granted().has(Interface::Blobs) {
+            let quota = Some(terms.blob_quota_bytes.unwrap_or(DEFAULT_BLOB_QUOTA));
+            let owner = Owner { name: plugin.to_owned(), quota };
+            hosts.blobs = Some(Arc::new(PluginBlobs { blobs: self.blobs.clone(), owner }));
+        }
+        if terms.granted().has(Interface::Http) {
+            let named = terms.hosts.clone().unwrap_or_else(|| Arc::new([]));
+            hosts.http = Some(Arc::new(PluginHttp::new(plugin.to_owned(), named, DEFAULT_RESPONSE_BYTES)));
+        }
         if terms.granted().has(Interface::Sensors) {
-            hosts.sensors = Some(self.sensors.clone());
+            let (machine, operator) = (self.resources.clone(), Arc::clone(&self.sensors));
+            hosts.sensors = Some(Arc::new(PluginSensors { machine, operator, only: terms.sensors.clone() }));
         }
         if terms.granted().has(Interface::Mesh) {
             hosts.mesh = Some(Arc::new(PluginMesh { post: Arc::clone(&self.post), plugin: plugin.to_owned() }));
@@ -126,12 +150,12 @@ impl Keeper {
     /// # Errors
     /// The folder is there and cannot be read, or the database cannot.
     pub async fn open(start: Start) -> anyhow::Result<(Plugins, Keeper)> {
-        let Start { dir, sandbox, store, resources } = start;
+        let Start { dir, sandbox, store, resources, blobs } = start;
         let notes = Notes::load(&store).await?;
-        let sensors = Arc::new(MachineSensors(resources));
         let (plugins, requests) = Plugins::new(Shelf::default());
+        let sensors = Arc::clone(plugins.sensors());
         let mut keeper = Keeper {
-            workshop: Workshop { sandbox, store: store.clone(), sensors, post: plugins.post() },
+            workshop: Workshop { sandbox, store: store.clone(), resources, sensors, blobs, post: plugins.post() },
             dir,
             store,
             plugins: plugins.clone(),
@@ -173,6 +197,7 @@ impl Keeper {
             tracing::warn!(%error, "the grants of the last run are not understood");
             GrantsFile::closed(format!("{} was never read", grants::FILE_NAME))
         });
+        self.workshop.sensors.set(&self.dir, self.grants.sensors());
         Ok(())
     }
 
@@ -310,6 +335,7 @@ impl Keeper {
                     self.rows.push(all.map(|(key, value)| (key.to_owned(), value)).collect());
                     grants.hash().clone_into(&mut self.notes.grants);
                 }
+                self.workshop.sensors.set(&self.dir, grants.sensors());
                 self.grants = grants;
                 // Who is trusted now may be asked now.
                 let trust = self.grants.trust();

@@ -6,12 +6,14 @@ mod check;
 mod folder;
 mod grants;
 mod hosts;
+mod http;
 mod keeper;
 mod notes;
 mod post;
 mod quarantine;
 mod queue;
 mod reading;
+mod sensors;
 mod shelf;
 pub mod signature;
 mod trust;
@@ -36,6 +38,7 @@ pub use shelf::{Found, Item, NotAllowed, Seat, Shelf, Status, Verdict, hex};
 use notes::Notes;
 use post::Post;
 use quarantine::{Sign, Tally};
+use sensors::OperatorSensors;
 
 use crate::view::NodeError;
 
@@ -68,6 +71,7 @@ struct Inner {
     post: Arc<Post>,
     /// Checks of inputs that take long.
     checks: Arc<Semaphore>,
+    sensors: Arc<OperatorSensors>,
 }
 
 impl Plugins {
@@ -80,9 +84,9 @@ impl Plugins {
     fn new(shelf: Shelf) -> (Plugins, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(BACKLOG);
         let shelf = watch::Sender::new(Arc::new(shelf));
-        let (work, tally, post) = (Mutex::default(), Mutex::default(), Arc::default());
+        let (work, tally, post, sensors) = (Mutex::default(), Mutex::default(), Arc::default(), Arc::default());
         let checks = Arc::new(Semaphore::new(check::CHECKS_AT_ONCE));
-        (Plugins(Arc::new(Inner { shelf, work, requests, tally, post, checks })), receiver)
+        (Plugins(Arc::new(Inner { shelf, work, requests, tally, post, checks, sensors })), receiver)
     }
 
     /// The boxes of messages.
@@ -115,6 +119,11 @@ impl Plugins {
 
     fn show_work(&self, work: Vec<Work>) {
         *self.0.work.lock().unwrap_or_else(PoisonError::into_inner) = work;
+    }
+
+    /// What the operator exposes to plugins.
+    pub fn sensors(&self) -> &Arc<OperatorSensors> {
+        &self.0.sensors
     }
 
     fn replace(&self, shelf: Shelf) {

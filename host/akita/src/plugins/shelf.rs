@@ -57,7 +57,7 @@ impl Status {
 pub struct Verdict {
     /// What became of it.
     pub status: Status,
-    /// Why, unless it is ready.
+    /// Why it is not ready, or what it still lacks.
     pub reason: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
@@ -99,6 +99,11 @@ pub fn judge(subject: Subject<'_>, grants: &GrantsFile, notes: &Notes) -> Verdic
     if !missing.is_empty() {
         let hint = format!("to grant it, write in {FILE_NAME}:\n{}", grants.lines_for(name, missing));
         return verdict(Status::Blocked, format!("needs {missing}"), hint);
+    }
+    if needs.has(Interface::Http) && grants.of(name).hosts.is_none_or(|hosts| hosts.is_empty()) {
+        let reason = "http is granted, and no host that it may reach".to_owned();
+        let hint = format!("name them in {FILE_NAME}, in [plugin.{name}]:\nhosts = [\"api.example.org\"]");
+        return Verdict { status: Status::Ready, reason: Some(reason), hint: Some(hint) };
     }
     Verdict { status: Status::Ready, reason: None, hint: None }
 }
@@ -436,7 +441,8 @@ pub fn diff(before: &[Line], now: &[Line]) -> Vec<(&'static str, Line)> {
 }
 
 fn change(was: &Line, now: &Line) -> Option<&'static str> {
-    if was == now {
+    // One that is offered as before has not changed, whatever its grant lacks or has gained.
+    if was == now || was.status == Status::Ready && now.status == Status::Ready && was.hash == now.hash {
         return None;
     }
     if now.status != Status::Ready {

@@ -1,7 +1,5 @@
 //! What becomes of a plugin, and how a change is told.
 
-use akita_sandbox::Interface;
-
 use super::*;
 
 const HASH: [u8; 32] = [0xab; 32];

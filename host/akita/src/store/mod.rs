@@ -11,6 +11,7 @@ use akita_core::{
     task::{Content, Status},
 };
 
+mod blobs;
 mod connection;
 mod counters;
 mod data_dir;
@@ -30,6 +31,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use blobs::{BlobKey, BlobRow, charge};
 pub use data_dir::{DataDir, DataDirError};
 pub use error::StoreError;
 pub use kv::Put;

@@ -8,8 +8,8 @@ use crate::store::RunState;
 pub struct Reading {
     /// The sensor's name.
     pub name: String,
-    /// In `unit`; `None` while there is nothing to tell.
-    pub value: Option<f64>,
+    /// In `unit`; why there is none while there is nothing to tell.
+    pub value: Result<f64, String>,
     /// What the value counts.
     pub unit: String,
     /// Milliseconds since it was measured.
@@ -39,8 +39,8 @@ impl sensors::Host for RunState {
         };
         let Reading { name, value, unit, age_ms } = found;
         Ok(match value {
-            Some(value) => Ok(sensors::Reading { name, value, unit, age_ms }),
-            None => Err(sensors::SensorError::Unavailable(format!("{name} has not been measured yet"))),
+            Ok(value) => Ok(sensors::Reading { name, value, unit, age_ms }),
+            Err(why) => Err(sensors::SensorError::Unavailable(why)),
         })
     }
 }

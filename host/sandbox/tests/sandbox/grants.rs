@@ -9,7 +9,7 @@ use akita_sandbox::{
 };
 use std::time::Duration;
 
-use crate::guests::{Guest, swapper};
+use crate::guests::{Guest, reader, swapper};
 use crate::{job, run, shared};
 
 /// Values in memory, with a quota on their number of bytes.
@@ -56,7 +56,7 @@ struct Thermometer;
 
 impl SensorHost for Thermometer {
     fn readings(&self) -> Vec<Reading> {
-        vec![Reading { name: "temperature".into(), value: Some(21.5), unit: "celsius".into(), age_ms: 7 }]
+        vec![Reading { name: "temperature".into(), value: Ok(21.5), unit: "celsius".into(), age_ms: 7 }]
     }
 }
 
@@ -127,19 +127,7 @@ async fn one_run_writes_a_bounded_number_of_times() {
 
 #[tokio::test]
 async fn sensors_are_read_by_name() {
-    // The reading's value, as it lies in memory: eight bytes.
-    let guest = Guest {
-        name: "warm".into(),
-        wit_imports: "import sensors;",
-        wat_imports: r#"(import "akita:plugin/sensors@0.1.0" "read" (func $read (param i32 i32 i32)))"#,
-        run: "(call $read (local.get 4) (local.get 5) (i32.const 256))
-            (if (i32.load8_u (i32.const 256)) (then
-              (return (call $ok (local.get 2) (local.get 3) (i32.const 264) (i32.const 1)))))
-            (call $ok (local.get 2) (local.get 3) (i32.const 272) (i32.const 8))"
-            .into(),
-        ..Guest::default()
-    };
-    let candidate = shared().examine(&guest.component()).unwrap();
+    let candidate = shared().examine(&reader("warm").component()).unwrap();
     assert_eq!(candidate.needs().to_string(), "sensors");
     let plugin = shared().link(&candidate, candidate.needs()).unwrap();
     let ask =

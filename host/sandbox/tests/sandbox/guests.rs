@@ -125,6 +125,21 @@ pub fn swapper(name: &str) -> Guest {
     }
 }
 
+/// Reads the sensor that its input names: the value as it lies in memory, eight bytes, or the error's number.
+pub fn reader(name: &str) -> Guest {
+    Guest {
+        name: name.into(),
+        wit_imports: "import sensors;",
+        wat_imports: r#"(import "akita:plugin/sensors@0.1.0" "read" (func $read (param i32 i32 i32)))"#,
+        run: "(call $read (local.get 4) (local.get 5) (i32.const 256))
+            (if (i32.load8_u (i32.const 256)) (then
+              (return (call $ok (local.get 2) (local.get 3) (i32.const 264) (i32.const 1)))))
+            (call $ok (local.get 2) (local.get 3) (i32.const 272) (i32.const 8))"
+            .into(),
+        ..Guest::default()
+    }
+}
+
 impl Guest {
     /// The component's bytes.
     pub fn component(&self) -> Vec<u8> {

@@ -46,7 +46,7 @@ async fn the_header_has_the_name_that_was_set() {
 #[tokio::test]
 async fn with_keys_any_host_and_origin_is_served() {
     let router = router(Fake::default(), with_keys(&["secret"]));
-    let request = axum::http::Request::get("/status")
+    let request = http::Request::get("/status")
         .header("host", "node7.example:8000")
         .header("origin", "https://elsewhere.example")
         .header("x-api-key", "secret");
@@ -58,7 +58,7 @@ async fn without_keys_web_pages_of_other_sites_get_nothing() {
     let fake = Fake::default();
     let router = router(fake.clone(), config());
     let send = |host: &str, origin: Option<&str>| {
-        let request = axum::http::Request::post("/shutdown").header("host", host);
+        let request = http::Request::post("/shutdown").header("host", host);
         let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
         let request = request.body(Body::empty()).expect("a request");
         async { ask(&router, request).await }
@@ -76,7 +76,7 @@ async fn without_keys_web_pages_of_other_sites_get_nothing() {
         send(host, origin).await.problem(403, "forbidden");
     }
     assert!(!fake.set(|inner| inner.stopped));
-    let absolute = axum::http::Request::get("http://evil.example/status").body(Body::empty()).expect("a request");
+    let absolute = http::Request::get("http://evil.example/status").body(Body::empty()).expect("a request");
     ask(&router, absolute).await.problem(403, "forbidden");
     for (host, origin) in [
         ("127.0.0.1:8000", None),

@@ -9,10 +9,11 @@ use tokio::sync::Notify;
 use tracing::Level;
 
 use crate::api::{Backend, LedgerFilter};
+use crate::blobs::BlobId;
 use crate::telemetry::LogLine;
 use crate::view::{
-    ClusterView, LedgerPage, NewTask, NodeError, PluginList, StatusView, SubmittedView, SwitchedView, TaskList,
-    TaskView, VerifyView,
+    BlobList, BlobPut, ClusterView, LedgerPage, NewTask, NodeError, OutputView, PluginList, StatusView, SubmittedView,
+    SwitchedView, TaskList, TaskView, VerifyView,
 };
 
 #[derive(Clone, Default)]
@@ -104,6 +105,25 @@ impl Backend for Fake {
         Ok((id.to_string() == super::ID).then(|| task_view(id)))
     }
 
+    async fn output(
+        &self,
+        id: TaskId,
+        attempt: u32,
+        offset: u64,
+        wait: Duration,
+    ) -> Result<Option<OutputView>, NodeError> {
+        self.ask(format!("output {id} {attempt} {offset} {}", wait.as_secs_f64()))?;
+        Ok((id.to_string() == super::ID).then(|| OutputView {
+            task_id: id.to_string(),
+            status: "running".into(),
+            attempt: 1,
+            offset,
+            total: offset + 3,
+            piece_base64: "YWJj".into(),
+            progress: None,
+        }))
+    }
+
     async fn tasks(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
         self.ask(format!("tasks {} {limit}", status.map_or("any", Status::as_str)))?;
         Ok(TaskList { tasks: vec![task_view(TaskId::default())] })
@@ -143,6 +163,30 @@ impl Backend for Fake {
         Ok(SwitchedView { name, status: status.into(), reason: None, hint: None })
     }
 
+    async fn put_blob(&self, bytes: Vec<u8>) -> Result<BlobPut, NodeError> {
+        self.ask(format!("put {} bytes", bytes.len()))?;
+        Ok(BlobPut { id: BlobId::of(&bytes).to_string(), size: bytes.len() as u64 })
+    }
+
+    async fn blob_size(&self, id: BlobId, wait: Duration) -> Result<u64, NodeError> {
+        self.ask(format!("size {} {}", &id.to_string()[..4], wait.as_secs_f64()))?;
+        Ok(9)
+    }
+
+    async fn blob_piece(&self, _: BlobId, offset: u64, _: usize) -> Result<Vec<u8>, NodeError> {
+        // Two pieces of a blob of nine bytes.
+        Ok(if offset == 0 { b"hello".to_vec() } else { b"blob".to_vec() })
+    }
+
+    async fn blobs(&self, limit: u32) -> Result<BlobList, NodeError> {
+        self.ask(format!("blobs {limit}"))?;
+        Ok(BlobList { blobs: vec![], used_bytes: 0, limit_bytes: 1 })
+    }
+
+    async fn remove_blob(&self, id: BlobId) -> Result<(), NodeError> {
+        self.ask(format!("remove {}", &id.to_string()[..4]))
+    }
+
     async fn status(&self) -> Result<StatusView, NodeError> {
         self.ask("status".into())?;
         Ok(StatusView {
@@ -158,6 +202,7 @@ impl Backend for Fake {
             actions: vec![],
             slots: 2,
             resources: Default::default(),
+            sensors: vec![],
             mesh: "alone".into(),
             tasks: BTreeMap::new(),
         })

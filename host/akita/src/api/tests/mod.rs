@@ -29,6 +29,7 @@ fn config() -> ApiConfig {
         key_header: "x-api-key".parse().expect("a header's name"),
         max_input_bytes: 1_000,
         max_body_bytes: 4_000,
+        blob_max_bytes: 3_000,
         max_timeout: Duration::from_secs(300),
     }
 }
@@ -74,7 +75,7 @@ async fn ask(router: &Router, request: Request<Body>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).expect("UTF-8") }
 }
 
-fn request(method: &str, path: &str) -> axum::http::request::Builder {
+fn request(method: &str, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(path).header("host", "127.0.0.1:8000")
 }
 

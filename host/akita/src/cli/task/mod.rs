@@ -6,6 +6,7 @@ mod outcome;
 mod status;
 mod submit;
 mod wait;
+mod watch;
 
 use clap::Subcommand;
 
@@ -18,6 +19,7 @@ use crate::exit::ExitError;
 pub enum Task {
     Submit(submit::Submit),
     Status(status::Status),
+    Watch(watch::Watch),
     List(list::List),
 }
 
@@ -25,6 +27,7 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Task) -> Result<
     match verb {
         Task::Submit(args) => submit::run(session, globals, args),
         Task::Status(args) => status::run(session, globals, args),
+        Task::Watch(args) => watch::run(session, globals, args),
         Task::List(args) => list::run(session, globals, args),
     }
 }
