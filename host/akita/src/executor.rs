@@ -18,7 +18,7 @@ use akita_core::{
     Content, Failure, NodeId, Outcome, TaskId,
     wire::{Job, Since},
 };
-use akita_sandbox::{FailureKind, Interface, JobEvent, Limits, LogLevel, ResolveError, Sandbox, TasksHost};
+use akita_sandbox::{FailureKind, Interface, JobEvent, Limits, LogLevel, Mode, ResolveError, Sandbox, TasksHost};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -307,6 +307,7 @@ impl Inner {
                     cancel,
                     events: Some(events),
                     hosts,
+                    mode: Mode::Ordinary,
                 },
             )
             .await;

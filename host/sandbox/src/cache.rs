@@ -12,10 +12,15 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::catalog::MAX_PLUGINS;
 use crate::info::PluginInfo;
 
-/// Entries that are kept: a folder of plugins and their last few versions.
-const MAX_ENTRIES: usize = 256;
+/// Entries that are kept: a full folder of plugins, each compiled for both modes, and some of their earlier versions.
+const MAX_ENTRIES: usize = 3 * MAX_PLUGINS;
+/// Bytes of compiled code that are kept: about what a full folder of large plugins takes. An SD card has more.
+const MAX_BYTES: u64 = 1 << 30;
+/// An entry that is used is marked as young once a day: often enough to outlive what is not used.
+const FRESH: Duration = Duration::from_secs(24 * 3600);
 /// The layout of an entry; raised when it changes.
 const LAYOUT: u32 = 2;
 /// Compiled code.
@@ -107,11 +112,24 @@ impl Cache {
             }
         };
         match self.load_code(engine, hash, &note.code_hash) {
-            Ok(component) => Some((component, note.info)),
+            Ok(component) => {
+                self.mark(hash);
+                Some((component, note.info))
+            }
             Err(error) => {
                 tracing::warn!(plugin = %hash.to_hex(), "compiled code is not used: {error:#}");
                 None
             }
+        }
+    }
+
+    /// Remembers that an entry is used.
+    fn mark(&self, hash: &blake3::Hash) {
+        let path = self.path(hash, NOTE);
+        let old = fs::metadata(&path).and_then(|found| found.modified());
+        if old.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > FRESH)) {
+            // Failing to only makes it look older than it is.
+            File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now())).ok();
         }
     }
 
@@ -201,12 +219,26 @@ impl Cache {
             }
         }
         notes.sort();
-        let over = notes.len().saturating_sub(MAX_ENTRIES);
-        for (_, note) in notes.into_iter().take(over) {
-            fs::remove_file(&note)?;
-            fs::remove_file(note.with_extension(CODE))?;
+        let (mut entries, mut bytes) = (0, 0);
+        for (_, note) in notes.into_iter().rev() {
+            let code = note.with_extension(CODE);
+            let size = fs::metadata(&code).map_or(0, |found| found.len());
+            (entries, bytes) = (entries + 1, bytes + size);
+            // The youngest is what was just compiled: it stays, however large it is.
+            if entries > 1 && (entries > MAX_ENTRIES || bytes > MAX_BYTES) {
+                remove(&note)?;
+                remove(&code)?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Another node on the same folder may have been faster.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

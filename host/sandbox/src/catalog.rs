@@ -125,7 +125,7 @@ impl Catalog {
         if self.plugins.len() >= MAX_PLUGINS {
             return Err(LoadError::TooMany { max: MAX_PLUGINS });
         }
-        let candidate = load::examine(&sandbox.0, &load::read_in(root, path)?)?;
+        let candidate = sandbox.examine_in(root, path)?;
         let plugin = load::link(&sandbox.0, &candidate, Grants::NONE)?;
         match self.plugins.iter().position(|other| other.full_name() == plugin.full_name()) {
             None => Ok(plugin),

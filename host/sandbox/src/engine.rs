@@ -36,6 +36,15 @@ const COMPILE_STACK: usize = 8 << 20;
 /// Frames in the report of a trap.
 const BACKTRACE_FRAMES: usize = 12;
 
+/// What an engine's code is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Ordinary runs.
+    Ordinary,
+    /// Deterministic ones: counts instructions, and gives every NaN the same bits.
+    Deterministic,
+}
+
 /// Where guests' memory comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allocator {
@@ -69,7 +78,7 @@ impl Allocator {
 pub(crate) fn build(wanted: Option<Allocator>, slots: usize) -> wasmtime::Result<(Engine, Allocator)> {
     let mut last = None;
     for allocator in Allocator::ALL.into_iter().filter(|one| wanted.is_none_or(|wanted| wanted == *one)) {
-        match Engine::new(&config(allocator, slots)).and_then(probe) {
+        match Engine::new(&config(Kind::Ordinary, allocator, slots)).and_then(probe) {
             Ok(engine) => return Ok((engine, allocator)),
             Err(error) => {
                 tracing::info!(allocator = allocator.as_str(), "this allocator does not fit the machine: {error:#}");
@@ -80,13 +89,21 @@ pub(crate) fn build(wanted: Option<Allocator>, slots: usize) -> wasmtime::Result
     Err(last.expect("at least one allocator was tried"))
 }
 
+/// The engine of deterministic mode.
+///
+/// # Errors
+/// When it does not start.
+pub(crate) fn build_deterministic(allocator: Allocator) -> wasmtime::Result<Engine> {
+    Engine::new(&config(Kind::Deterministic, allocator, 1)).and_then(probe)
+}
+
 /// Compiles a component in an engine of its own, on a thread of its own, and drops both: the compiler's working memory
 /// (tens of megabytes, which an engine would keep) then goes back to the system. The code fits the engine that runs it.
 ///
 /// # Errors
 /// When the component is not valid, or the compiler fails.
-pub(crate) fn compile(allocator: Allocator, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
-    let mut config = config(allocator, 1);
+pub(crate) fn compile(kind: Kind, allocator: Allocator, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let mut config = config(kind, allocator, 1);
     config.parallel_compilation(component.len() >= PARALLEL_FROM);
     let compile = || Engine::new(&config)?.precompile_component(component);
     thread::scope(|scope| {
@@ -97,7 +114,7 @@ pub(crate) fn compile(allocator: Allocator, component: &[u8]) -> wasmtime::Resul
 }
 
 /// The only configuration of wasmtime.
-fn config(allocator: Allocator, slots: usize) -> Config {
+fn config(kind: Kind, allocator: Allocator, slots: usize) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -108,6 +125,10 @@ fn config(allocator: Allocator, slots: usize) -> Config {
         // The same bits on every node, whatever its processor.
         .relaxed_simd_deterministic(true)
         .wasm_memory64(false);
+    if kind == Kind::Deterministic {
+        // Processors disagree about the bits of a NaN, and about how far they come in a second.
+        config.cranelift_nan_canonicalization(true).consume_fuel(true);
+    }
     match allocator {
         Allocator::Pooling => {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
@@ -140,7 +161,10 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         // Asks the kernel which pages a run touched, where it can tell (Linux 6.7), instead of clearing all of them.
-        .pagemap_scan(Enabled::Auto);
+        .pagemap_scan(if std::env::var_os("XX_NOSCAN").is_some() { Enabled::No } else { Enabled::Auto });
+    if let Ok(v) = std::env::var("XX_KEEP") {
+        pool.linear_memory_keep_resident(v.parse().unwrap());
+    }
     pool
 }
 
@@ -237,6 +261,7 @@ mod tests {
     fn every_allocator_works_here() {
         for allocator in Allocator::ALL {
             build(Some(allocator), 4).unwrap_or_else(|error| panic!("{allocator:?}: {error:#}"));
+            build_deterministic(allocator).unwrap_or_else(|error| panic!("{allocator:?}: {error:#}"));
         }
     }
 

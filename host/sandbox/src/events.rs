@@ -151,6 +151,11 @@ impl Events {
         Ok(())
     }
 
+    /// Bytes of partial output so far.
+    pub(crate) fn emitted(&self) -> u64 {
+        self.lock().emitted
+    }
+
     /// Takes what the guest wrote to a standard stream: each whole line becomes a log line.
     pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) {
         let mut inner = self.lock();

@@ -8,6 +8,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::bindings::types;
 use crate::limits::{Bytes, Limits, Refused, Time};
+use crate::mode::{NodeLimit, here, out_of_fuel, out_of_time};
 use crate::outcome::{Content, Failure, FailureKind, MAX_CODE_BYTES, MAX_CONTENT_TYPE_BYTES, Outcome, cut};
 use crate::store::{RunState, Stop};
 
@@ -63,7 +64,16 @@ pub(crate) fn refusal(error: types::TaskError, action: &str) -> Failure {
 /// Why a call ended without the guest's own answer.
 pub(crate) fn explain(error: &wasmtime::Error, state: &RunState, limits: &Limits) -> Failure {
     if let Some(stop) = error.downcast_ref::<Stop>() {
-        return stopped(*stop, limits);
+        return match (stop, &state.fixed) {
+            (Stop::TimeLimit, Some(_)) => out_of_time(limits.timeout),
+            _ => stopped(*stop, limits),
+        };
+    }
+    if let Some(limit) = error.downcast_ref::<NodeLimit>() {
+        return here(*limit);
+    }
+    if let (Some(Trap::OutOfFuel), Some(fixed)) = (error.downcast_ref::<Trap>(), &state.fixed) {
+        return out_of_fuel(fixed);
     }
     if let Some(refused) = state.meter.refused() {
         return out_of_memory(refused, error);

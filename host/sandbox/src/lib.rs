@@ -13,12 +13,14 @@ mod engine;
 mod events;
 mod explain;
 mod fault;
+mod fixed;
 mod host;
 mod info;
 mod inspect;
 mod interface;
 mod limits;
 mod load;
+mod mode;
 mod outcome;
 mod plugin;
 mod run;
@@ -27,7 +29,7 @@ mod store;
 mod typed;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
@@ -51,6 +53,7 @@ pub use crate::info::{ActionInfo, PluginInfo};
 pub use crate::interface::{Grants, Interface};
 pub use crate::limits::Limits;
 pub use crate::load::LoadError;
+pub use crate::mode::{DEFAULT_TIME, FUEL_PER_SECOND, Mode};
 pub use crate::outcome::{Content, Failure, FailureKind, Outcome};
 pub use crate::plugin::{Candidate, Plugin};
 pub use crate::run::Job;
@@ -58,7 +61,9 @@ pub use crate::typed::TypedExport;
 
 use crate::cache::Cache;
 use crate::engine::Ticker;
+use crate::fixed::{Prepared, Second, Source};
 use crate::limits::Budget;
+use crate::mode::Fixed;
 use crate::run::{Surroundings, Values};
 use crate::slot::Slot;
 use crate::store::RunState;
@@ -98,6 +103,8 @@ pub(crate) struct Inner {
     pub(crate) ticker: Ticker,
     pub(crate) compiling: Mutex<()>,
     pub(crate) allocator: Allocator,
+    /// Made when the first deterministic run comes.
+    pub(crate) second: OnceLock<Second>,
     slots: Arc<Semaphore>,
     runtime: Mutex<Option<Runtime>>,
 }
@@ -143,6 +150,7 @@ impl Sandbox {
             ticker,
             compiling: Mutex::new(()),
             allocator,
+            second: OnceLock::new(),
             slots: Arc::new(Semaphore::new(config.slots.min(Semaphore::MAX_PERMITS))),
             runtime: Mutex::new(Some(runtime)),
             config,
@@ -166,7 +174,7 @@ impl Sandbox {
     /// # Errors
     /// Why the file is no plugin for this node, with the next step.
     pub fn load_file(&self, path: &Path) -> Result<Arc<Plugin>, LoadError> {
-        self.link(&load::examine(&self.0, &load::read(path)?)?, Grants::NONE)
+        self.link(&self.examine_file(path)?, Grants::NONE)
     }
 
     /// Loads a plugin from a component's bytes. Blocks, for seconds if it has to compile.
@@ -183,7 +191,7 @@ impl Sandbox {
     /// # Errors
     /// Why the bytes are no plugin for any node, with the next step.
     pub fn examine(&self, bytes: &[u8]) -> Result<Arc<Candidate>, LoadError> {
-        load::examine(&self.0, bytes)
+        load::examine(&self.0, bytes, Source::Memory(bytes.into()))
     }
 
     /// The same for any file.
@@ -191,7 +199,7 @@ impl Sandbox {
     /// # Errors
     /// The same, and files that cannot be read.
     pub fn examine_file(&self, path: &Path) -> Result<Arc<Candidate>, LoadError> {
-        self.examine(&load::read(path)?)
+        load::examine(&self.0, &load::read(path)?, Source::File(path.to_owned()))
     }
 
     /// The same for a file that lies in the folder `root`, which is canonical.
@@ -199,15 +207,23 @@ impl Sandbox {
     /// # Errors
     /// The same, and links that lead out of the folder.
     pub fn examine_in(&self, root: &Path, path: &Path) -> Result<Arc<Candidate>, LoadError> {
-        load::examine(&self.0, &load::read_in(root, path)?)
+        load::examine(&self.0, &load::read_in(root, path)?, Source::File(path.to_owned()))
+    }
+
+    /// The same for bytes that were just read from the file `path`, and are not kept: it is read again if they are needed.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn examine_read(&self, bytes: &[u8], path: &Path) -> Result<Arc<Candidate>, LoadError> {
+        load::examine(&self.0, bytes, Source::File(path.to_owned()))
     }
 
     /// The same, where its compiled code is at hand; `None` where it is not. Blocks for milliseconds.
     ///
     /// # Errors
     /// The same.
-    pub fn examine_cached(&self, bytes: &[u8]) -> Result<Option<Arc<Candidate>>, LoadError> {
-        load::examine_cached(&self.0, bytes)
+    pub fn examine_cached(&self, bytes: &[u8], path: &Path) -> Result<Option<Arc<Candidate>>, LoadError> {
+        load::examine_cached(&self.0, bytes, Source::File(path.to_owned()))
     }
 
     /// The bytes of a file that lies in the folder `root`, which is canonical. Nothing is compiled.
@@ -239,15 +255,31 @@ impl Sandbox {
         let (job, values) = self.accept(&plugin, job).await?;
         let cancelled = || Failure::new(FailureKind::Cancelled, "the task was cancelled before it started");
         let closed = || Failure::new(FailureKind::Internal, "the node is shutting down");
-        let slot = tokio::select! {
-            biased;
-            () = job.cancel.cancelled() => return Err(cancelled()),
-            slot = Slot::take(self.0.slots.clone()) => slot.map_err(|_| closed())?,
+        let prepared = match job.mode {
+            Mode::Ordinary => None,
+            Mode::Deterministic { .. } => tokio::select! {
+                biased;
+                () = job.cancel.cancelled() => return Err(cancelled()),
+                prepared = self.prepare(&plugin) => Some(prepared?),
+            },
         };
-        let (around, ticking) = (self.0.around.clone(), self.0.ticker.hold());
+        let Prepared { around, other, ticking } = prepared.unwrap_or_else(|| Prepared {
+            around: self.0.around.clone(),
+            other: None,
+            ticking: self.0.ticker.hold(),
+        });
+        let fixed = Fixed::of(&job, plugin.hash()).map(Box::new);
+        let slots = self.0.slots.clone();
         let program = Arc::clone(&plugin);
+        // The slot is waited for over there: a run that ends hands it to the next one without waking this thread first.
         let running = self.0.handle.spawn(async move {
-            let ended = run::execute(around, &program, job, values, slot).await;
+            let slot = tokio::select! {
+                biased;
+                () = job.cancel.cancelled() => return Err(cancelled()),
+                slot = Slot::take(slots) => slot.map_err(|_| closed())?,
+            };
+            // On its own: what is spawned is copied several times on its way, and should be small.
+            let ended = Box::pin(run::execute(around, &program, other.as_deref(), job, values, fixed, slot)).await;
             drop(ticking);
             ended.events.finish().await;
             ended.outcome

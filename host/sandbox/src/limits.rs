@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use crate::mode::NodeLimit;
+
 /// Core instances in one component: a Python component, the largest kind seen, has about forty.
 pub(crate) const MAX_INSTANCES: u32 = 256;
 /// Linear memories in one component: one for a compiled plugin, one more for each component composed into it.
@@ -111,37 +113,56 @@ pub(crate) struct Meter {
     last: u64,
     budget: Arc<Budget>,
     refused: Option<Refused>,
+    /// In deterministic mode this node's own limit: over it, or over the node's budget, the run ends.
+    strict: Option<u64>,
 }
 
 impl Meter {
     pub(crate) fn new(limit: u64, budget: Arc<Budget>) -> Meter {
-        Meter { limit, used: 0, last: 0, budget, refused: None }
+        Meter { limit, used: 0, last: 0, budget, refused: None, strict: None }
+    }
+
+    /// For deterministic mode: what only this node refuses ends the run in place of showing the guest a refusal.
+    pub(crate) fn strict(mut self, node: u64) -> Meter {
+        self.strict = Some(node);
+        self
     }
 
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
     }
 
-    fn grow(&mut self, bytes: u64) -> bool {
+    fn grow(&mut self, bytes: u64) -> wasmtime::Result<bool> {
         self.last = 0;
-        let why = if self.used.saturating_add(bytes) > self.limit {
+        let wanted = self.used.saturating_add(bytes);
+        let why = if wanted > self.limit {
             Refused::RunLimit(self.limit)
+        } else if let Some(node) = self.strict.filter(|node| wanted > *node) {
+            return Err(NodeLimit::Memory(Refused::RunLimit(node)).into());
         } else if !self.budget.take(bytes) {
-            Refused::NodeBudget(self.budget.limit)
+            let refused = Refused::NodeBudget(self.budget.limit);
+            if self.strict.is_some() {
+                return Err(NodeLimit::Memory(refused).into());
+            }
+            refused
         } else {
             self.used += bytes;
             self.last = bytes;
-            return true;
+            return Ok(true);
         };
         self.refused.get_or_insert(why);
-        false
+        Ok(false)
     }
 
-    fn undo(&mut self) {
+    fn undo(&mut self) -> wasmtime::Result<()> {
         self.used -= self.last;
         self.budget.give_back(self.last);
         self.last = 0;
         self.refused.get_or_insert(Refused::Machine);
+        if self.strict.is_some() {
+            return Err(NodeLimit::Memory(Refused::Machine).into());
+        }
+        Ok(())
     }
 }
 
@@ -157,21 +178,23 @@ impl ResourceLimiter for Meter {
         if maximum.is_some_and(|maximum| desired > maximum) && (desired as u64) <= self.limit {
             return Ok(false);
         }
-        Ok(self.grow((desired - current) as u64))
+        self.grow((desired - current) as u64)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.undo();
-        Ok(())
+        self.undo()
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow((desired - current) as u64 * TABLE_ELEMENT_BYTES))
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // What the pool has room for, also where there is no pool: the same on every machine.
+        if desired > MAX_TABLE_ELEMENTS || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.grow((desired - current) as u64 * TABLE_ELEMENT_BYTES)
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.undo();
-        Ok(())
+        self.undo()
     }
 
     fn instances(&self) -> usize {

@@ -14,7 +14,8 @@ use crate::cache::CodeHash;
 use crate::check::Checks;
 use crate::contract::{Contract, check_contract, denied, invalid, mismatch, nothing_callable};
 use crate::describe::{DescribeError, describe};
-use crate::engine;
+use crate::engine::{self, Kind};
+use crate::fixed::{Compiled, Source};
 use crate::info::PluginInfo;
 use crate::inspect::{self, MAX_FILE_BYTES};
 use crate::interface::{Grants, Interface};
@@ -140,19 +141,19 @@ pub(crate) fn read_in(root: &Path, path: &Path) -> Result<Vec<u8>, LoadError> {
 }
 
 /// Looks at a component's bytes and asks it what it is. Blocks: compiling takes up to seconds.
-pub(crate) fn examine(inner: &Inner, bytes: &[u8]) -> Result<Arc<Candidate>, LoadError> {
+pub(crate) fn examine(inner: &Inner, bytes: &[u8], source: Source) -> Result<Arc<Candidate>, LoadError> {
     inspect::check(bytes)?;
     let hash = blake3::hash(bytes);
     let cached = inner.cache.as_ref().and_then(|cache| cache.load(&inner.around.engine, &hash));
-    conclude(inner, bytes, &hash, cached)
+    conclude(inner, bytes, &hash, cached, source)
 }
 
 /// The same without compiling: `None` where the code is not at hand.
-pub(crate) fn examine_cached(inner: &Inner, bytes: &[u8]) -> Result<Option<Arc<Candidate>>, LoadError> {
+pub(crate) fn examine_cached(inner: &Inner, bytes: &[u8], source: Source) -> Result<Option<Arc<Candidate>>, LoadError> {
     inspect::check(bytes)?;
     let hash = blake3::hash(bytes);
     let cached = inner.cache.as_ref().and_then(|cache| cache.load(&inner.around.engine, &hash));
-    cached.map(|cached| conclude(inner, bytes, &hash, Some(cached))).transpose()
+    cached.map(|cached| conclude(inner, bytes, &hash, Some(cached), source)).transpose()
 }
 
 fn conclude(
@@ -160,6 +161,7 @@ fn conclude(
     bytes: &[u8],
     hash: &blake3::Hash,
     cached: Option<(Component, PluginInfo)>,
+    source: Source,
 ) -> Result<Arc<Candidate>, LoadError> {
     let engine = &inner.around.engine;
     let from_cache = cached.is_some();
@@ -183,7 +185,7 @@ fn conclude(
     if let (Some(cache), Some(code_hash)) = (&inner.cache, kept) {
         cache.keep_info(hash, code_hash, described.as_ref().unwrap_or(&info));
     }
-    let size = bytes.len() as u64;
+    let (size, deterministic) = (bytes.len() as u64, Compiled::new());
     let hash = *hash.as_bytes();
     Ok(Arc::new(Candidate {
         hash,
@@ -197,6 +199,8 @@ fn conclude(
         component,
         checks,
         typed,
+        source,
+        deterministic,
     }))
 }
 
@@ -232,7 +236,7 @@ fn compile(inner: &Inner, bytes: &[u8], hash: &blake3::Hash) -> Result<(Componen
     let _one = inner.compiling.lock().unwrap_or_else(PoisonError::into_inner);
     let engine = &inner.around.engine;
     if let Some(cache) = &inner.cache {
-        let code = engine::compile(inner.allocator, bytes).map_err(invalid)?;
+        let code = engine::compile(Kind::Ordinary, inner.allocator, bytes).map_err(invalid)?;
         match cache.keep_code(engine, hash, &code) {
             Ok((component, code_hash)) => return Ok((component, Some(code_hash))),
             Err(error) => tracing::warn!("cannot keep compiled code, so the next start compiles again: {error:#}"),

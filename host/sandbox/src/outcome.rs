@@ -69,13 +69,15 @@ pub enum FailureKind {
     MemoryLimit,
     /// It produced more than its output limit.
     OutputLimit,
+    /// It computed more than a deterministic run may; the same on every machine.
+    FuelLimit,
     /// The fault is the host's.
     Internal,
 }
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [FailureKind; 10] = [
+    pub const ALL: [FailureKind; 11] = [
         FailureKind::UnknownAction,
         FailureKind::InvalidInput,
         FailureKind::Retryable,
@@ -85,6 +87,7 @@ impl FailureKind {
         FailureKind::TimeLimit,
         FailureKind::MemoryLimit,
         FailureKind::OutputLimit,
+        FailureKind::FuelLimit,
         FailureKind::Internal,
     ];
 
@@ -101,6 +104,7 @@ impl FailureKind {
             FailureKind::TimeLimit => "time-limit",
             FailureKind::MemoryLimit => "memory-limit",
             FailureKind::OutputLimit => "output-limit",
+            FailureKind::FuelLimit => "fuel-limit",
             FailureKind::Internal => "internal",
         }
     }

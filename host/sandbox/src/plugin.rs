@@ -7,6 +7,7 @@ use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::GuestPre;
 use crate::check::Checks;
+use crate::fixed::{Compiled, Source};
 use crate::info::PluginInfo;
 use crate::interface::Grants;
 use crate::store::RunState;
@@ -27,6 +28,8 @@ pub struct Candidate {
     pub(crate) component: Component,
     pub(crate) checks: Checks,
     pub(crate) typed: Typed,
+    pub(crate) source: Source,
+    pub(crate) deterministic: Compiled,
 }
 
 /// A component that is linked. Its exports of the contract are there unless all its actions are typed exports.

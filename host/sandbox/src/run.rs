@@ -12,9 +12,11 @@ use wasmtime::{Engine, Store};
 use crate::bindings::{GuestPre, types};
 use crate::events::{Events, JobEvent};
 use crate::explain::{accept, explain, refusal};
+use crate::fixed::Ready;
 use crate::host::Hosts;
 use crate::info::ActionInfo;
 use crate::limits::{Budget, Limits, Meter};
+use crate::mode::{Fixed, Mode};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::plugin::{Plugin, Program};
 use crate::slot::Slot;
@@ -45,6 +47,9 @@ pub struct Job {
     pub events: Option<mpsc::Sender<JobEvent>>,
     /// What is behind the interfaces that the plugin was granted.
     pub hosts: Hosts,
+    /// As usual, or the same on any machine. A deterministic run sees no annotations, and an id and attempt that are
+    /// the same for the same input.
+    pub mode: Mode,
 }
 
 impl Job {
@@ -62,6 +67,7 @@ impl Job {
             cancel: CancellationToken::new(),
             events: None,
             hosts: Hosts::default(),
+            mode: Mode::Ordinary,
         }
     }
 }
@@ -83,23 +89,39 @@ pub(crate) struct Ended {
 /// The parameters of a typed call.
 pub(crate) type Values = Vec<Val>;
 
-/// Runs one job in a fresh instance, and gives its slot back. `values` are the parameters where the action is a typed
-/// export.
+/// Runs one job in a fresh instance, of `other` if there is one and of the plugin itself if not, and gives its slot back.
+/// `values` are the parameters where the action is a typed export.
 pub(crate) async fn execute(
     around: Surroundings,
     plugin: &Plugin,
+    other: Option<&Ready>,
     job: Job,
     values: Option<Values>,
+    fixed: Option<Box<Fixed>>,
     slot: Slot,
 ) -> Ended {
-    let Job { task_id, attempt, action, content_type, input, annotations, limits, cancel, events, hosts } = job;
+    let Job { task_id, attempt, action, content_type, input, annotations, limits, cancel, events, hosts, mode: _ } =
+        job;
+    let (limits, annotations) = match &fixed {
+        Some(fixed) => (fixed.limits(), Vec::new()),
+        None => (limits, annotations),
+    };
     let events = Events::new(events, &limits);
     let attempt = Attempt::start(task_id, attempt, limits.timeout, cancel, around.shutdown);
-    let meter = Meter::new(limits.memory_bytes, around.budget);
+    let meter = match &fixed {
+        Some(fixed) => Meter::new(limits.memory_bytes, around.budget).strict(fixed.node.memory_bytes),
+        None => Meter::new(limits.memory_bytes, around.budget),
+    };
     let mut store = new_store(&around.engine, &limits, meter, events.clone(), attempt);
     store.data_mut().hosts = hosts;
     store.data_mut().slot = Some(slot);
-    let outcome = match (values, plugin.typed.function(&action), &plugin.program) {
+    if let Some(fixed) = fixed {
+        // Fails only where the engine counts none, and this one does.
+        store.set_fuel(fixed.fuel).ok();
+        store.data_mut().fixed = Some(fixed);
+    }
+    let (program, typed) = other.map_or((&plugin.program, &plugin.typed), |other| (&other.program, &other.typed));
+    let outcome = match (values, typed.function(&action), program) {
         (Some(values), Some(function), program) => {
             if plugin.reads_input {
                 store.data_mut().input = input.into();
@@ -113,6 +135,10 @@ pub(crate) async fn execute(
             run_bytes(&mut store, guest, &request, &limits).await
         }
         _ => Err(Failure::new(FailureKind::UnknownAction, format!("the plugin has no action `{action}`"))),
+    };
+    let outcome = match &store.data().fixed {
+        Some(fixed) => outcome.and_then(|content| fixed.accept(content)),
+        None => outcome,
     };
     Ended { outcome, events }
 }

@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::events::{Events, Stream};
 use crate::host::{Calls, Hosts, http::Outgoing, stdio::Capture};
 use crate::limits::{Limits, Meter};
+use crate::mode::Fixed;
 use crate::slot::Slot;
 
 /// A cancelled run may clean up for this long; it sees the cancellation at once.
@@ -21,7 +22,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// WASI handles (streams, pollables) that one guest may hold: an interpreter needs about a dozen.
 const MAX_HANDLES: usize = 4_096;
 /// Random bytes in one call: more is drawn in several.
-const MAX_RANDOM_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_RANDOM_BYTES: u64 = 1 << 20;
 /// What crosses from guest to host in one call beside the output: a log line, a failure, a stream write.
 const CALL_ROOM_BYTES: u64 = 256 << 10;
 
@@ -108,6 +109,8 @@ pub(crate) struct RunState {
     pub(crate) calls: Calls,
     /// What `task.read-input` reads: kept only for guests that import it.
     pub(crate) input: Bytes,
+    /// What a deterministic run has in place of the machine's clocks and randomness.
+    pub(crate) fixed: Option<Box<Fixed>>,
     pub(crate) wasi: Option<Box<Wasi>>,
     pub(crate) outgoing: Option<Box<Outgoing>>,
 }
@@ -169,6 +172,7 @@ pub(crate) fn new_store(
         slot: None,
         calls: Calls::default(),
         input: Bytes::new(),
+        fixed: None,
         wasi: None,
         outgoing: None,
     };

@@ -70,7 +70,7 @@ pub struct Reading {
 impl Reading {
     /// Reads it, and compiles it if it has to be. Blocks, for seconds then.
     pub fn whole(self) -> Entry {
-        let (found, entry) = self.read(Sandbox::examine);
+        let (found, entry) = self.read(Sandbox::examine_read);
         Entry { what: found.map_or_else(|what| what, What::Plugin), ..entry }
     }
 
@@ -85,7 +85,7 @@ impl Reading {
     }
 
     /// What `examine` finds, or what the file is without it; and all else that is known of it.
-    fn read<T>(self, examine: impl FnOnce(&Sandbox, &[u8]) -> Result<T, LoadError>) -> (Result<T, What>, Entry) {
+    fn read<T>(self, examine: impl FnOnce(&Sandbox, &[u8], &Path) -> Result<T, LoadError>) -> (Result<T, What>, Entry) {
         let Reading { sandbox, dir, path, trust, others } = self;
         let mut entry = Entry { what: What::Unasked, hash: None, size: 0, seal: Seal::Missing };
         let rejected = |error| Err(What::Rejected(Arc::new(error)));
@@ -103,7 +103,7 @@ impl Reading {
         if trust.admits(&file_name(&path), &entry.seal).is_err() {
             return (Err(What::Unasked), entry);
         }
-        (examine(&sandbox, &bytes).or_else(rejected), entry)
+        (examine(&sandbox, &bytes, &path).or_else(rejected), entry)
     }
 }
 

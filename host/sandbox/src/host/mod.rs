@@ -2,6 +2,7 @@
 //! interrupted by an epoch, so it waits as a future, which the time limit drops.
 
 pub(crate) mod blobs;
+pub(crate) mod fixed;
 pub(crate) mod http;
 pub(crate) mod kv;
 mod log;

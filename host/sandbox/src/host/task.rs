@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::bindings::{task, types};
+use crate::mode::NodeLimit;
 use crate::store::RunState;
 
 /// Bytes of input in one answer.
@@ -12,20 +13,27 @@ impl types::Host for RunState {}
 
 impl task::Host for RunState {
     fn id(&mut self) -> wasmtime::Result<String> {
-        Ok(self.attempt.task_id.clone())
+        Ok(match &self.fixed {
+            Some(fixed) => fixed.task_id(),
+            None => self.attempt.task_id.clone(),
+        })
     }
 
     fn attempt(&mut self) -> wasmtime::Result<u32> {
-        Ok(self.attempt.number)
+        Ok(if self.fixed.is_some() { 1 } else { self.attempt.number })
     }
 
     fn remaining_ms(&mut self) -> wasmtime::Result<u64> {
-        let left = self.attempt.deadline.saturating_duration_since(Instant::now());
+        let left = match &self.fixed {
+            Some(fixed) => fixed.time,
+            None => self.attempt.deadline.saturating_duration_since(Instant::now()),
+        };
         Ok(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn is_cancelled(&mut self) -> wasmtime::Result<bool> {
-        Ok(self.attempt.cancel.is_cancelled())
+        // A deterministic run is stopped without a word: what it would do then depends on when that is.
+        Ok(self.fixed.is_none() && self.attempt.cancel.is_cancelled())
     }
 
     fn progress(&mut self, done: u64, total: Option<u64>, note: String) -> wasmtime::Result<()> {
@@ -34,7 +42,11 @@ impl task::Host for RunState {
     }
 
     fn emit(&mut self, chunk: Vec<u8>) -> wasmtime::Result<Result<(), String>> {
-        Ok(self.events.emit(chunk))
+        let taken = self.events.emit(chunk);
+        match self.fixed.as_ref().map(|fixed| fixed.node.output_bytes) {
+            Some(limit) if self.events.emitted() > limit => Err(NodeLimit::Output(limit).into()),
+            _ => Ok(taken),
+        }
     }
 
     fn input_size(&mut self) -> wasmtime::Result<u64> {

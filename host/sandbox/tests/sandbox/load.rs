@@ -350,7 +350,7 @@ fn old_entries_are_removed_over_the_limit() {
         let file = fs::File::create(cache.join(name)).unwrap();
         file.set_modified(old).unwrap();
     };
-    for number in 0..300 {
+    for number in 0..1_000 {
         left(format!("{number}.note"));
         left(format!("{number}.code"));
     }
@@ -358,6 +358,31 @@ fn old_entries_are_removed_over_the_limit() {
     left("orphan.code".into());
     let component = echo();
     sandbox.load_bytes(&component).unwrap();
-    assert_eq!(fs::read_dir(&cache).unwrap().count(), 2 * 256);
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 2 * 768);
     assert!(sandbox.load_bytes(&component).unwrap().from_cache());
+}
+
+#[test]
+fn the_oldest_code_is_removed_over_its_size_and_what_is_used_stays_young() {
+    let (sandbox, dir) = fresh();
+    let cache = dir.path().join("cache");
+    let component = echo();
+    sandbox.load_bytes(&component).unwrap();
+    let age = |path: &Path, days: u64| {
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 24 * 3600);
+        fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+    };
+    let kept = entry(&cache, "note");
+    age(&kept, 30);
+    assert!(sandbox.load_bytes(&component).unwrap().from_cache());
+    // Holes, which take no room.
+    for (name, days) in [("older", 20), ("old", 10)] {
+        fs::File::create(cache.join(format!("{name}.code"))).unwrap().set_len(700 << 20).unwrap();
+        fs::write(cache.join(format!("{name}.note")), b"").unwrap();
+        age(&cache.join(format!("{name}.note")), days);
+    }
+    sandbox.load_bytes(&running("(unreachable)")).unwrap();
+    let there = |name: &str| cache.join(name).exists();
+    assert!(there("old.note") && there("old.code") && !there("older.note") && !there("older.code"));
+    assert!(kept.exists() && sandbox.load_bytes(&component).unwrap().from_cache());
 }

@@ -1,6 +1,8 @@
 //! The sandbox from outside: real components, real limits. One binary, so that wasmtime is linked once.
 
+mod attacks;
 mod catalog;
+mod deterministic;
 mod grants;
 mod guests;
 mod interfaces;
