@@ -4,6 +4,7 @@
 mod baseline;
 mod cluster;
 mod load;
+mod plugins;
 mod single;
 mod table;
 
@@ -15,19 +16,28 @@ use anyhow::{Context, Result};
 use crate::interrupt::Interrupt;
 use crate::node;
 use crate::paths::Paths;
-use crate::plugins;
+use crate::plugins as guests;
 use crate::step::say;
 use table::Table;
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Tasks in each measurement of throughput
     #[arg(long, value_name = "N", default_value_t = 5000)]
     tasks: usize,
     /// After everything else, run this many more tasks and see what became of memory and latency
     #[arg(long, value_name = "N")]
     soak: Option<usize>,
+}
+
+/// A part of it.
+#[derive(clap::Subcommand)]
+enum What {
+    /// Plugins only: runs a second, how soon a guest is stopped, what spinning guests cost a node, 200 plugins at a start
+    Plugins,
 }
 
 /// What every measurement needs.
@@ -43,16 +53,21 @@ struct Bench {
 /// Builds, measures, prints a table.
 pub fn run(paths: &Paths, args: &Args) -> Result<()> {
     let binary = node::build(paths, true)?;
-    plugins::run(paths, &plugins::Args::default())?;
+    guests::run(paths, &guests::Args::default())?;
     let folder = paths.scratch.join("bench");
     let plugins = lay_out(paths, &folder)?;
     let interrupt = Interrupt::install()?;
     let bench = Bench { binary, folder, plugins, tasks: args.tasks, soak: args.soak, interrupt };
     let mut table = Table::default();
-    size(&bench.binary, &mut table)?;
-    baseline::disk(&bench, &mut table)?;
-    single::measure(&bench, &mut table)?;
-    cluster::measure(&bench, &mut table)?;
+    match args.what {
+        Some(What::Plugins) => plugins::measure(paths, &bench, &mut table)?,
+        None => {
+            size(&bench.binary, &mut table)?;
+            baseline::disk(&bench, &mut table)?;
+            single::measure(&bench, &mut table)?;
+            cluster::measure(&bench, &mut table)?;
+        }
+    }
     print!("{}", table.text());
     let file = bench.folder.join("bench.json");
     fs::write(&file, table.json().to_string()).with_context(|| format!("could not write {}", file.display()))?;
@@ -67,7 +82,7 @@ fn lay_out(paths: &Paths, folder: &Path) -> Result<PathBuf> {
         fs::remove_dir_all(folder).with_context(|| format!("could not remove {}", folder.display()))?;
     }
     fs::create_dir_all(&plugins).with_context(|| format!("could not create {}", plugins.display()))?;
-    for file in ["basics.wasm", "digest.wasm", "image.wasm", "stats.wasm"] {
+    for file in ["basics.wasm", "digest.wasm", "faulty.wasm", "image.wasm", "stats.wasm"] {
         fs::copy(paths.plugins.join(file), plugins.join(file)).with_context(|| format!("could not copy {file}"))?;
     }
     Ok(plugins)
