@@ -5,6 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use akita_plugin::prelude::*;
+use wasip2::clocks::monotonic_clock::subscribe_duration;
+use wasip2::random::random::get_random_bytes;
 
 use crate::options::Options;
 
@@ -74,6 +76,34 @@ pub fn progress_flood(options: &Options) -> String {
         task::progress(done, options.lines, "flood");
     }
     format!(r#"{{"reported":{}}}"#, options.lines)
+}
+
+/// As many lines, past the host's own log interface.
+pub fn stderr_flood(options: &Options) -> String {
+    for number in 0..options.lines {
+        eprintln!("{} {number}", "flood ".repeat(100));
+    }
+    format!(r#"{{"written":{}}}"#, options.lines)
+}
+
+/// Nothing but calls to the host, which are not the guest's own code.
+pub fn call_flood() -> ! {
+    let mut sum = 0_u64;
+    loop {
+        sum = black_box(sum.wrapping_add(task::remaining_ms()));
+    }
+}
+
+/// Each timer is something that the host keeps for its guest.
+pub fn handle_flood() -> ! {
+    loop {
+        std::mem::forget(black_box(subscribe_duration(u64::MAX)));
+    }
+}
+
+/// Work that the host would do, and memory that it would take.
+pub fn random_flood(options: &Options) -> String {
+    format!(r#"{{"bytes":{}}}"#, get_random_bytes(options.bytes as u64).len())
 }
 
 /// A frame too big to be turned into a loop.

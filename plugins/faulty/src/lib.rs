@@ -4,6 +4,7 @@
 mod escape;
 mod harm;
 mod options;
+mod witness;
 mod work;
 
 use akita_plugin::prelude::*;
@@ -38,6 +39,11 @@ vices! {
     "emit-flood", "Emits `bytes` bytes (64 MiB) in chunks and says how many were taken", true => emit_flood;
     "log-flood", "Writes `lines` log lines (100,000)", true => log_flood;
     "progress-flood", "Reports progress `lines` times (100,000)", true => progress_flood;
+    "stderr-flood", "Writes `lines` lines to its standard error (100,000)", true => stderr_flood;
+    "call-flood", "Calls the host without end", true => call_flood;
+    "handle-flood", "Takes WASI handles until it gets none", true => handle_flood;
+    "random-flood", "Asks for `bytes` random bytes at once (64 MiB)", true => random_flood;
+    "exit", "Ends its own process", true => exit;
     "deep-recursion", "Recurses until the stack ends", true => deep_recursion;
     "fail-permanent", "Fails and says that trying again is no use", true => fail_permanent;
     "fail-retryable", "Fails until attempt `succeed_on` (never)", false => fail_retryable;
@@ -46,6 +52,7 @@ vices! {
     "bad-json", "Returns bytes that are no JSON and says that they are", true => bad_json;
     "open-file", "Tries to read and to write files, and says what came of it", true => open_file;
     "open-socket", "Tries to reach the network, and says what came of it", true => open_socket;
+    "witness", "Gives back all that differs between two ordinary runs on one input", true => witness;
     "read-env", "Tries to read environment, arguments and standard input, and says what came of it", true => read_env;
 }
 
@@ -91,6 +98,30 @@ fn log_flood(input: Content) -> Result<Content, TaskError> {
 
 fn progress_flood(input: Content) -> Result<Content, TaskError> {
     Ok(json(harm::progress_flood(&Options::parse(&input.body))))
+}
+
+fn stderr_flood(input: Content) -> Result<Content, TaskError> {
+    Ok(json(harm::stderr_flood(&Options::parse(&input.body))))
+}
+
+fn call_flood(_: Content) -> Result<Content, TaskError> {
+    harm::call_flood()
+}
+
+fn handle_flood(_: Content) -> Result<Content, TaskError> {
+    harm::handle_flood()
+}
+
+fn random_flood(input: Content) -> Result<Content, TaskError> {
+    Ok(json(harm::random_flood(&Options::parse(&input.body))))
+}
+
+fn exit(_: Content) -> Result<Content, TaskError> {
+    std::process::exit(3)
+}
+
+fn witness(input: Content) -> Result<Content, TaskError> {
+    Ok(json(witness::everything(&input.body)))
 }
 
 fn deep_recursion(_: Content) -> Result<Content, TaskError> {
@@ -141,7 +172,7 @@ mod tests {
     #[test]
     fn the_vices_that_end_do_so_as_they_say() {
         let faulty = Harness::new(&super::PLUGIN);
-        assert_eq!(faulty.describe().actions.len(), 20);
+        assert_eq!(faulty.describe().actions.len(), 26);
         assert_eq!(faulty.json("fail-permanent", "").failure().code.as_deref(), Some("on-purpose"));
         assert_eq!(faulty.json("invalid-input", "").failure().pointer.as_deref(), Some("/on/purpose"));
         assert_eq!(faulty.json("cancelled", "").error(), &TaskError::Cancelled);
