@@ -16,6 +16,7 @@ mod failover;
 #[expect(dead_code, reason = "the sandbox's tests use more of these guests than the tests here")]
 mod guests;
 mod harness;
+mod hostile;
 mod http_grants;
 mod inputs;
 mod lifecycle;
@@ -26,6 +27,7 @@ mod partial;
 mod prepare;
 mod restart;
 mod sandbox;
+mod security_doc;
 mod sensors;
 mod shutdown;
 mod slow_link;
