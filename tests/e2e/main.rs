@@ -10,6 +10,7 @@ mod children;
 mod cluster;
 mod cluster_key;
 mod crash;
+mod deterministic;
 mod disk_full;
 mod failover;
 #[path = "../../host/sandbox/tests/sandbox/guests.rs"]

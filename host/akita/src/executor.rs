@@ -18,7 +18,9 @@ use akita_core::{
     Content, Failure, NodeId, Outcome, TaskId,
     wire::{Job, Since},
 };
-use akita_sandbox::{FailureKind, Interface, JobEvent, Limits, LogLevel, Mode, ResolveError, Sandbox, TasksHost};
+use akita_sandbox::{
+    DEFAULT_TIME, FailureKind, Interface, JobEvent, Limits, LogLevel, Mode, ResolveError, Sandbox, TasksHost,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -288,6 +290,7 @@ impl Inner {
             limits.timeout = Duration::from_millis(u64::from(job.timeout_ms));
         }
         seat.terms.cap(&mut limits);
+        let mode = mode(&job);
         let cancel = self.stop.child_token();
         let mut hosts = seat.hosts.clone();
         hosts.tasks = self.family(&job, caller.node, &seat, &limits, place, &cancel);
@@ -307,7 +310,7 @@ impl Inner {
                     cancel,
                     events: Some(events),
                     hosts,
-                    mode: Mode::Ordinary,
+                    mode,
                 },
             )
             .await;
@@ -320,6 +323,15 @@ impl Inner {
             Err(failure) if failure.kind == FailureKind::Cancelled && left.is_cancelled() => None,
             Err(failure) => Some(Outcome::Failed(to_core(failure))),
         }
+    }
+}
+
+/// What the submitter named decides how far a deterministic run may come; this node's own limits may only end it early.
+fn mode(job: &Job) -> Mode {
+    match job.timeout_ms {
+        _ if !job.extras.deterministic => Mode::Ordinary,
+        0 => Mode::Deterministic { time: DEFAULT_TIME },
+        millis => Mode::Deterministic { time: Duration::from_millis(u64::from(millis)) },
     }
 }
 

@@ -27,6 +27,9 @@ pub struct TaskView {
     pub result_base64: Option<String>,
     /// Media type of the output.
     pub content_type: Option<String>,
+    /// BLAKE3 of the output's media type, a line feed and its bytes.
+    #[serde(default)]
+    pub output_hash: Option<String>,
     /// Why it failed.
     pub error: Option<TaskError>,
     /// How far it is, while it runs.

@@ -34,6 +34,7 @@ pub(super) fn task(meta: &TaskMeta, result: Option<Content>) -> TaskView {
         pointer: meta.pointer.clone(),
     });
     let content_type = result.as_ref().map(|result| result.content_type.clone());
+    let output_hash = result.as_ref().map(output_hash);
     let (json, base64) = match result {
         Some(result) => match as_json(&result) {
             Some(json) => (Some(json), None),
@@ -51,6 +52,7 @@ pub(super) fn task(meta: &TaskMeta, result: Option<Content>) -> TaskView {
         result: json,
         result_base64: base64,
         content_type,
+        output_hash,
         error,
         progress: None,
         required_capabilities: task.required.clone(),
@@ -63,6 +65,14 @@ pub(super) fn task(meta: &TaskMeta, result: Option<Content>) -> TaskView {
         origin_id: task.origin.to_string(),
         key: task.extras.key.map(|key| key.to_string()),
     }
+}
+
+/// BLAKE3 of the media type, a line feed and the bytes: two outputs with one hash are the same, bit for bit. A media type
+/// has no line feed, so that no two outputs are hashed alike.
+fn output_hash(output: &Content) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(output.content_type.as_bytes()).update(b"\n").update(&output.body);
+    hasher.finalize().to_hex().to_string()
 }
 
 /// The output as JSON, if it says that it is and is.
@@ -84,6 +94,7 @@ pub(super) fn outbox(sent: &Sent, since: Millis) -> TaskView {
         result: None,
         result_base64: None,
         content_type: None,
+        output_hash: None,
         error: None,
         progress: None,
         required_capabilities: sent.required.clone(),
@@ -282,6 +293,16 @@ mod tests {
         assert!(as_json(&output("application/problem+json", b"1")).is_some());
         assert!(as_json(&output("application/json", b"{")).is_none());
         assert!(as_json(&output("image/jpeg", b"{}")).is_none());
+    }
+
+    #[test]
+    fn the_hash_of_an_output_is_that_of_its_media_type_and_its_bytes() {
+        let hash = |content_type: &str, body: &[u8]| {
+            output_hash(&Content { content_type: content_type.into(), body: body.into() })
+        };
+        assert_eq!(hash("text/plain", b"hello"), blake3::hash(b"text/plain\nhello").to_hex().as_str());
+        assert_ne!(hash("text/plain", b"hello"), hash("text/html", b"hello"));
+        assert_ne!(hash("text/plain", b"hello"), hash("text/plain", b"hello "));
     }
 
     #[test]

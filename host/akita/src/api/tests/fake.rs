@@ -69,6 +69,7 @@ pub fn task_view(id: TaskId) -> TaskView {
         result: None,
         result_base64: None,
         content_type: None,
+        output_hash: None,
         error: None,
         progress: None,
         required_capabilities: vec![],

@@ -60,6 +60,7 @@ pub fn render(reply: &Value, now: Timestamp) -> String {
         ("started", when("started_at")),
         ("finished", when("finished_at")),
         ("took", taken),
+        ("hash", task.text("output_hash").to_owned()),
         ("result", output(task).map(|output| shown(&output, task)).unwrap_or_default()),
     ])
 }
