@@ -26,6 +26,7 @@ impl Node {
             }
         }
         self.permit(&children)?;
+        let children = self.plugins.check(children).await?;
         self.hand_in(&children).await.map(drop)
     }
 
