@@ -2,6 +2,7 @@
 //! crate translates between them.
 
 pub mod api;
+pub mod authoring;
 pub mod blobs;
 pub mod cli;
 pub mod cluster;

@@ -5,7 +5,7 @@ mod callers;
 mod check;
 mod folder;
 mod grants;
-mod hosts;
+pub mod hosts;
 mod http;
 mod keeper;
 mod notes;

@@ -1,10 +1,16 @@
-//! `akita plugin`: what a node can run, and what a file would bring.
+//! `akita plugin`: what a node can run, and what a file would bring, and how one is made.
 
+mod build;
+mod dev;
 mod inspect;
 mod keygen;
 mod list;
+mod new;
+mod run;
 mod sign;
 mod switch;
+mod teller;
+mod test;
 mod verify;
 
 use clap::Subcommand;
@@ -13,7 +19,7 @@ use super::Globals;
 use super::session::Session;
 use crate::exit::ExitError;
 
-/// See what plugins offer, set them aside, sign them
+/// Make plugins, see what they offer, set them aside, sign them
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
     List(list::List),
@@ -23,6 +29,11 @@ pub enum Plugin {
     Sign(sign::Sign),
     Verify(verify::Verify),
     Keygen(keygen::Keygen),
+    New(new::New),
+    Build(build::Build),
+    Run(run::Run),
+    Test(test::Test),
+    Dev(dev::Dev),
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Plugin) -> Result<(), ExitError> {
@@ -34,5 +45,10 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Plugin) -> Resul
         Plugin::Sign(args) => sign::run(session, globals, args),
         Plugin::Verify(args) => verify::run(session, globals, args),
         Plugin::Keygen(args) => keygen::run(session, globals, args),
+        Plugin::New(args) => new::run(session, globals, args),
+        Plugin::Build(args) => build::run(session, globals, args),
+        Plugin::Run(args) => run::run(session, globals, args),
+        Plugin::Test(args) => test::run(session, globals, args),
+        Plugin::Dev(args) => dev::run(session, globals, args),
     }
 }
