@@ -95,7 +95,6 @@ impl<'i> Keyword<'i> for Steps {
 }
 
 /// Makes the keyword of one subschema.
-#[expect(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "the signature is jsonschema's")]
 pub(super) fn keyword<'a>(
     _parent: &'a Map<String, Value>,
     value: &'a Value,
