@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::memory::MemoryKv;
 use crate::exit::ExitError;
-use crate::plugins::hosts::MachineSensors;
+use crate::plugins::hosts::PluginSensors;
 use crate::resources;
 
 /// Events that wait to be shown; more are dropped and counted by the sandbox.
@@ -165,7 +165,7 @@ impl Testbed {
             let first = async { tokio::time::timeout(MEASURE_WAIT, latest.changed()).await };
             // Late or not: a sensor that was not measured yet says so.
             let _ = self.runtime.block_on(first);
-            hosts.sensors = Some(Arc::new(MachineSensors(latest)));
+            hosts.sensors = Some(Arc::new(PluginSensors { machine: latest, operator: Arc::default(), only: None }));
         }
         hosts
     }
