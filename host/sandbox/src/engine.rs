@@ -161,10 +161,7 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         // Asks the kernel which pages a run touched, where it can tell (Linux 6.7), instead of clearing all of them.
-        .pagemap_scan(if std::env::var_os("XX_NOSCAN").is_some() { Enabled::No } else { Enabled::Auto });
-    if let Ok(v) = std::env::var("XX_KEEP") {
-        pool.linear_memory_keep_resident(v.parse().unwrap());
-    }
+        .pagemap_scan(Enabled::Auto);
     pool
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use akita_sandbox::{Failure, FailureKind, Job, Limits, LoadError};
+use akita_sandbox::{Failure, FailureKind, Job, Limits, LoadError, Mode};
 use serde_json::{Value, json};
 
 use crate::guests::{ECHO, Guest};
@@ -237,4 +237,20 @@ async fn a_start_function_that_loops_costs_a_typed_call_its_time_and_no_more() {
     let limits = Limits { timeout: Duration::from_millis(50), ..Limits::default() };
     let failure = sandbox.run(plugin, Job { limits, ..job("twice", &json!({"x": 1})) }).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::TimeLimit, "{failure}");
+}
+
+#[tokio::test]
+async fn typed_exports_run_in_deterministic_mode_too() {
+    // Compiled anew for the mode, where each function lies elsewhere: alone, and beside `actions`.
+    let mode = Mode::Deterministic { time: Duration::from_secs(10) };
+    for guest in [alone(), both()] {
+        let plugin = load(&guest.component());
+        let twice = Job { mode, ..job("twice", &json!({"x": 21})) };
+        assert_eq!(run(&plugin, twice).await.unwrap().body, b"42");
+        let short = Mode::Deterministic { time: Duration::from_millis(20) };
+        let endless = Job { mode: short, ..job("spin", &json!({})) };
+        assert_eq!(run(&plugin, endless).await.unwrap_err().kind, FailureKind::FuelLimit);
+    }
+    let plugin = load(&both().component());
+    assert_eq!(run(&plugin, Job { mode, ..crate::job(b"bytes") }).await.unwrap().body, b"bytes");
 }
