@@ -1,6 +1,7 @@
 //! End-to-end tests: the real program as processes, over real sockets, with the real plugins. One binary for all, a
 //! module for each topic; what a node must do is in the names of the tests.
 
+mod authoring;
 mod bad_input;
 mod bad_start;
 mod basics;
@@ -26,6 +27,7 @@ mod merge;
 mod mesh_messages;
 mod partial;
 mod prepare;
+mod registry;
 mod restart;
 mod sandbox;
 mod security_doc;

@@ -16,11 +16,12 @@ const EDGES: [(&str, &[&str]); 5] = [
 ];
 
 /// Where a library may be named.
-const HOMES: [(&str, &str); 4] = [
+const HOMES: [(&str, &str); 5] = [
     ("wasmtime", "host/sandbox"),
     ("rns_", "host/mesh"),
     ("rusqlite", "host/akita/src/store"),
     ("openraft", "host/akita/src/consensus"),
+    ("oci_", "host/akita/src/cli/plugin/registry"),
 ];
 
 /// What `core` must never do.

@@ -5,7 +5,7 @@ use wasmtime::Engine;
 use crate::load::LoadError;
 
 /// Largest plugin file: a Python component has 18 MB, three times that is somebody's mistake.
-pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// What every WebAssembly file starts with.
 const MAGIC: &[u8; 4] = b"\0asm";

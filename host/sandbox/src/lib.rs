@@ -50,6 +50,7 @@ pub use crate::host::sensors::{Reading, SensorHost};
 pub use crate::host::tasks::{ChildTask, TasksError, TasksHost};
 pub use crate::host::{HostFuture, Hosts};
 pub use crate::info::{ActionInfo, PluginInfo};
+pub use crate::inspect::MAX_FILE_BYTES;
 pub use crate::interface::{Grants, Interface};
 pub use crate::limits::Limits;
 pub use crate::load::LoadError;

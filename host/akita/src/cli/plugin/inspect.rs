@@ -1,8 +1,9 @@
 //! `akita plugin inspect`: asks a component file what it is, in a sandbox of its own, without any node.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use akita_sandbox::{Candidate, Sandbox, SandboxConfig};
+use akita_sandbox::{Candidate, LoadError, Sandbox, SandboxConfig};
 use clap::Args;
 use serde_json::Value;
 
@@ -38,12 +39,22 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Inspect) -> Resu
 }
 
 /// Compiles the component into a folder that is gone afterwards, and asks it.
-pub(super) fn load(path: &Path) -> Result<std::sync::Arc<Candidate>, String> {
+pub(super) fn load(path: &Path) -> Result<Arc<Candidate>, String> {
+    in_sandbox(|sandbox| sandbox.examine_file(path))
+}
+
+/// The same of bytes that lie in no file.
+#[cfg(feature = "oci")]
+pub(super) fn examine(bytes: &[u8]) -> Result<Arc<Candidate>, String> {
+    in_sandbox(|sandbox| sandbox.examine(bytes))
+}
+
+fn in_sandbox(look: impl FnOnce(&Sandbox) -> Result<Arc<Candidate>, LoadError>) -> Result<Arc<Candidate>, String> {
     let cache = tempfile::tempdir().map_err(|error| format!("cannot make a temporary folder: {error}"))?;
     let config =
         SandboxConfig { slots: 1, guest_threads: 1, cache_dir: cache.path().to_owned(), ..SandboxConfig::default() };
     let sandbox = Sandbox::new(config).map_err(|error| error.to_string())?;
-    sandbox.examine_file(path).map_err(|error| error.to_string())
+    look(&sandbox).map_err(|error| error.to_string())
 }
 
 /// The plugin as `GET /plugins` would show it.

@@ -6,6 +6,7 @@ mod inspect;
 mod keygen;
 mod list;
 mod new;
+mod registry;
 mod run;
 mod sign;
 mod switch;
@@ -19,7 +20,7 @@ use super::Globals;
 use super::session::Session;
 use crate::exit::ExitError;
 
-/// Make plugins, see what they offer, set them aside, sign them
+/// Make plugins, see what they offer, set them aside, sign them, fetch them
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
     List(list::List),
@@ -34,6 +35,8 @@ pub enum Plugin {
     Run(run::Run),
     Test(test::Test),
     Dev(dev::Dev),
+    Pull(registry::Pull),
+    Push(registry::Push),
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Plugin) -> Result<(), ExitError> {
@@ -50,5 +53,7 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Plugin) -> Resul
         Plugin::Run(args) => run::run(session, globals, args),
         Plugin::Test(args) => test::run(session, globals, args),
         Plugin::Dev(args) => dev::run(session, globals, args),
+        Plugin::Pull(args) => registry::pull(session, globals, args),
+        Plugin::Push(args) => registry::push(session, globals, args),
     }
 }

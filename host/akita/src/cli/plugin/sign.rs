@@ -47,7 +47,7 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Sign) -> Result<
     })?;
     let (name, version) = (plugin.name(), plugin.info().version.as_str());
     let signature = Signature::make(signer.key(), name, version, *plugin.hash(), |message| signer.sign(message));
-    write(&path_of(&path), &signature.to_string())?;
+    write(&path_of(&path), signature.to_string().as_bytes())?;
     let (key, file) = (signature.key.to_string(), path_of(&args.file));
     if globals.output == Output::Json {
         let reply = json!({"file": file, "plugin": name, "version": version, "public_key": key});
@@ -59,12 +59,12 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Sign) -> Result<
 }
 
 /// Whole or not at all: a node may be watching.
-fn write(path: &Path, text: &str) -> Result<(), ExitError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ExitError> {
     let failed = |error: &dyn std::fmt::Display| ExitError::config(format!("cannot write {}: {error}", path.display()));
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|error| failed(&error))?;
-    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
-    // Public, as what it signs is.
+    file.write_all(bytes).map_err(|error| failed(&error))?;
+    // Public, as plugins and signatures are.
     #[cfg(unix)]
     fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .map_err(|error| failed(&error))?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use akita_sandbox::Candidate;
 use clap::Args;
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
@@ -35,12 +36,7 @@ pub struct Verify {
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Verify) -> Result<(), ExitError> {
-    let keys = args.key.iter().map(|text| {
-        PublicKey::parse(text).ok_or_else(|| {
-            ExitError::usage(format!("`{}` is no public key", tame(text))).hint("it has 64 hexadecimal digits")
-        })
-    });
-    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let keys = keys(&args.key)?;
     let path = session.cwd.join(&args.file);
     let signature = check(&path, &keys).map_err(|reason| {
         ExitError::config(format!("{} is not to be trusted: {}", args.file.display(), tame(&reason)))
@@ -57,24 +53,48 @@ fn render(reply: &Value, _now: Timestamp) -> String {
     format!("{}: {plugin}\nsigned by  {}\n", "the signature holds".green(), found.text("public_key"))
 }
 
+/// The public keys that were named.
+pub(super) fn keys(texts: &[String]) -> Result<Vec<PublicKey>, ExitError> {
+    let keys = texts.iter().map(|text| {
+        PublicKey::parse(text).ok_or_else(|| {
+            ExitError::usage(format!("`{}` is no public key", tame(text))).hint("it has 64 hexadecimal digits")
+        })
+    });
+    keys.collect()
+}
+
+/// Whether it is by one of these keys, if there are any.
+pub(super) fn wanted(signature: Option<&Signature>, keys: &[PublicKey]) -> Result<(), String> {
+    match signature {
+        _ if keys.is_empty() => Ok(()),
+        None => Err("it is not signed".to_owned()),
+        Some(signature) if keys.contains(&signature.key) => Ok(()),
+        Some(signature) => Err(format!("it is signed by {}, not by a key that was named", signature.key)),
+    }
+}
+
+/// Whether the component calls itself what its signature says.
+pub(super) fn names(signature: &Signature, plugin: &Candidate) -> Result<(), String> {
+    let (name, version) = (plugin.name(), plugin.info().version.as_str());
+    if (name, version) != (signature.plugin.as_str(), signature.version.as_str()) {
+        let Signature { plugin, version: signed, .. } = signature;
+        return Err(format!("it says that it is {name} {version}, and its signature is for {plugin} {signed}"));
+    }
+    Ok(())
+}
+
 /// The signature that holds, by one of these keys if there are any.
 fn check(path: &Path, keys: &[PublicKey]) -> Result<Signature, String> {
     let file = path_of(path);
     let signature = signature::read(path).map_err(|reason| format!("{}: {reason}", file.display()))?;
     let signature = signature.ok_or_else(|| format!("it is not signed: there is no {}", file.display()))?;
-    if !keys.is_empty() && !keys.contains(&signature.key) {
-        return Err(format!("it is signed by {}, not by a key that was named", signature.key));
-    }
+    wanted(Some(&signature), keys)?;
     // Checked before the component is compiled and asked.
     let bytes = std::fs::File::open(path).and_then(|file| blake3::Hasher::new().update_reader(file).cloned());
     let hash = *bytes.map_err(|error| format!("it cannot be read: {error}"))?.finalize().as_bytes();
     signature.check(&hash)?;
     let plugin = inspect::load(path)?;
-    let (name, version) = (plugin.name(), plugin.info().version.as_str());
-    if (name, version) != (signature.plugin.as_str(), signature.version.as_str()) {
-        let Signature { plugin, version: signed, .. } = &signature;
-        return Err(format!("it says that it is {name} {version}, and its signature is for {plugin} {signed}"));
-    }
+    names(&signature, &plugin)?;
     if *plugin.hash() != hash {
         return Err("it was changed while it was looked at".to_owned());
     }
