@@ -84,7 +84,7 @@ pub(crate) fn reflect(
     for Found { interface, name, callable } in found {
         let bare = name.to_lowercase();
         let alone = short.get(&bare) == Some(&1) && !taken(&bare);
-        let action = if alone || interface.is_empty() { bare } else { format!("{}-{bare}", last_part(&interface)) };
+        let action = if alone { bare } else { format!("{}-{bare}", last_part(&interface)) };
         let callable = callable.and_then(|callable| {
             if action.len() > MAX_NAME_BYTES {
                 return Err(format!("the action's name would have more than {MAX_NAME_BYTES} letters"));
@@ -140,18 +140,14 @@ fn find(engine: &Engine, component: &Component) -> Vec<Found> {
         }
         let Some(outer) = component.get_export_index(None, name) else { continue };
         match export.ty {
-            ComponentItem::ComponentFunc(function) => {
-                found.push(Found {
-                    interface: String::new(),
-                    name: name.to_owned(),
-                    callable: look(&function, name, outer),
-                });
+            ComponentItem::ComponentFunc(_) => {
+                found.push(Found { interface: String::new(), name: name.to_owned(), callable: Err(homeless()) });
             }
             ComponentItem::ComponentInstance(instance) => {
                 for (inner, export) in instance.exports(engine) {
                     let ComponentItem::ComponentFunc(function) = export.ty else { continue };
                     let Some(index) = component.get_export_index(Some(&outer), inner) else { continue };
-                    let callable = look(&function, inner, index);
+                    let callable = if name.contains(':') { look(&function, inner, index) } else { Err(homeless()) };
                     found.push(Found { interface: name.to_owned(), name: inner.to_owned(), callable });
                     if found.len() >= MAX_FUNCTIONS {
                         return found;
@@ -162,6 +158,11 @@ fn find(engine: &Engine, component: &Component) -> Vec<Found> {
         }
     }
     found
+}
+
+/// Compilers of interpreted languages leave such functions behind, for their own use.
+fn homeless() -> String {
+    "it belongs to no interface of a package".to_owned()
 }
 
 fn look(function: &ComponentFunc, name: &str, index: ComponentExportIndex) -> Result<Callable, String> {
@@ -189,10 +190,9 @@ fn look(function: &ComponentFunc, name: &str, index: ComponentExportIndex) -> Re
 }
 
 fn describe(action: &str, interface: &str, name: &str, callable: &Callable) -> ActionInfo {
-    let of = if interface.is_empty() { "the world".to_owned() } else { interface.to_owned() };
     ActionInfo {
         name: action.to_owned(),
-        summary: cut(format!("Calls `{name}` of {of}."), MAX_SUMMARY_BYTES),
+        summary: cut(format!("Calls `{name}` of {interface}."), MAX_SUMMARY_BYTES),
         input_schema: Some(callable.input_schema.clone()),
         output_schema: Some(callable.output_schema.clone()),
         // Nobody promised either.

@@ -204,7 +204,7 @@ fn functions_are_actions_by_their_name_or_with_their_interface() {
         world w { export resize; export web; export alone: func(x: u8); }";
     let (typed, actions) = reflected(wit, None);
     let names: Vec<_> = actions.iter().map(|action| action.name.as_str()).collect();
-    assert_eq!(names, ["fit", "resize-info", "crop", "web-info", "resize-it", "alone"]);
+    assert_eq!(names, ["fit", "resize-info", "crop", "web-info", "resize-it"]);
     assert_eq!(actions[0].summary, "Calls `fit` of acme:imaging/resize@1.2.3.");
     let input: Value = serde_json::from_str(actions[0].input_schema.as_deref().expect("a schema")).expect("JSON");
     assert_eq!(input["properties"]["width"]["maximum"], json!(u32::MAX));
@@ -218,14 +218,19 @@ fn functions_are_actions_by_their_name_or_with_their_interface() {
 
     // What `describe` lists keeps its name.
     let mut described = info;
-    described.actions.truncate(1);
+    described.actions.retain(|action| action.name == "fit");
     let (typed, actions) = reflected(wit, Some(&described));
-    assert_eq!(actions[0].name, "resize-fit");
+    assert!(actions.iter().any(|action| action.name == "resize-fit"));
     assert!(typed.function("resize-fit").is_some() && typed.function("fit").is_none());
-    described.actions[0].name = "alone".into();
+    described.actions[0].name = "crop".into();
+    described.actions.push(ActionInfo { name: "resize-crop".into(), ..described.actions[0].clone() });
     let (typed, _) = reflected(wit, Some(&described));
-    let alone = typed.exports.last().expect("exports");
-    assert_eq!(alone.left_out.as_deref(), Some("another action is called `alone`"));
+    let left_out = |function: &str| {
+        let export = typed.exports.iter().find(|export| export.function == function).expect("it is exported");
+        export.left_out.clone().unwrap_or_default()
+    };
+    assert_eq!(left_out("crop"), "another action is called `resize-crop`");
+    assert_eq!(left_out("alone"), "it belongs to no interface of a package");
 }
 
 #[test]
@@ -274,7 +279,7 @@ fn an_error_tells_kind_code_and_message() {
     let types = "
         record failure { message: string, code: option<string>, pointer: option<string> }
         variant task-error { unknown-action, invalid-input(failure), retryable(tuple<failure, option<u64>>), permanent(failure), cancelled }
-        variant own { not-found, too-large(u64), bad-name(string), retryable(string) }
+        variant mine { not-found, too-large(u64), bad-name(string), retryable(string) }
         enum plain { not-found, cancelled }";
     let told = |ty: &str, error: Value| {
         let failure = refused(types, ty, &error);
@@ -285,10 +290,10 @@ fn an_error_tells_kind_code_and_message() {
     assert_eq!(told("u32", json!(7)), (permanent, String::new(), "7".into()));
     assert_eq!(told("plain", json!("not-found")), (permanent, "not-found".into(), "not-found".into()));
     assert_eq!(told("plain", json!("cancelled")).0, FailureKind::Cancelled);
-    assert_eq!(told("own", json!("not-found")), (permanent, "not-found".into(), "not-found".into()));
-    assert_eq!(told("own", json!({"too-large": 9})), (permanent, "too-large".into(), "too-large: 9".into()));
-    assert_eq!(told("own", json!({"bad-name": "x!"})), (permanent, "bad-name".into(), "x!".into()));
-    assert_eq!(told("own", json!({"retryable": "later"})), (FailureKind::Retryable, String::new(), "later".into()));
+    assert_eq!(told("mine", json!("not-found")), (permanent, "not-found".into(), "not-found".into()));
+    assert_eq!(told("mine", json!({"too-large": 9})), (permanent, "too-large".into(), "too-large: 9".into()));
+    assert_eq!(told("mine", json!({"bad-name": "x!"})), (permanent, "bad-name".into(), "x!".into()));
+    assert_eq!(told("mine", json!({"retryable": "later"})), (FailureKind::Retryable, String::new(), "later".into()));
 
     let failure = json!({"message": "the width is 0", "code": "bad-width", "pointer": "/width"});
     let invalid = refused(types, "task-error", &json!({"invalid-input": failure}));
