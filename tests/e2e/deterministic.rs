@@ -13,7 +13,7 @@ fn unlike() -> (TestNode, TestNode) {
     let spec = |name| Spec::new(name).env("AKITA_MAX_TASK_EXECUTION_ATTEMPTS", "20");
     let first = spec("first").arg("--capabilities", "here").env("AKITA_SLOTS", "1");
     let second = spec("second").arg("--capabilities", "there").env("AKITA_SLOTS", "4");
-    pair(first, second.env("AKITA_TASK_MEMORY_MB", "512").env("AKITA_TASK_TIMEOUT_S", "600"))
+    pair(first, second.env("AKITA_TASK_MEMORY_MB", "512").env("AKITA_TASK_TIMEOUT_S", "300"))
 }
 
 /// Runs a task where `capability` is.

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use crate::{
     guests::Guest,
     harness::{Spec, TestNode, text, wait_until},
+    meeting::{leader_first, pair},
 };
 
 fn folder(plugins: &[(&str, &str)]) -> TempDir {
@@ -18,8 +19,14 @@ fn folder(plugins: &[(&str, &str)]) -> TempDir {
 
 fn put(dir: &Path, name: &str, schema: &str) {
     let schema = (!schema.is_empty()).then(|| schema.to_owned());
-    let component = Guest { name: name.into(), schema, ..Guest::default() }.component();
-    fs::write(dir.join(format!("{name}.wasm")), component).expect("written");
+    install(dir, name, &Guest { name: name.into(), schema, ..Guest::default() });
+}
+
+fn install(dir: &Path, name: &str, guest: &Guest) {
+    let component = guest.component();
+    let part = dir.join(format!("{name}.part"));
+    fs::write(&part, component).expect("written");
+    fs::rename(&part, dir.join(format!("{name}.wasm"))).expect("moved");
 }
 
 fn offers(node: &TestNode, actions: &Value) {
@@ -62,4 +69,37 @@ fn an_action_that_two_plugins_have_is_refused_with_both_names() {
     assert!(text(&problem["hint"]).contains("left/run, right/run"), "{problem:#}");
     let id = node.submit(&json!({"action": "right/run", "n": 1}));
     assert_eq!(node.completed(&id)["result"], json!({"n": 1}));
+}
+
+/// Whether the leader knows of that action.
+fn knows(leader: &TestNode, action: &str) -> bool {
+    let view = leader.get("/cluster/status");
+    let nodes = view["nodes"].as_array().expect("nodes");
+    nodes.iter().any(|node| node["actions"].as_array().expect("actions").contains(&json!(action)))
+}
+
+#[test]
+fn the_leader_looks_at_what_another_node_cannot_judge() {
+    let dirs = [folder(&[]), folder(&[])];
+    // A node that offers nothing counts as not ready.
+    let idle = Guest { name: "idle".into(), actions: vec!["wait".into()], ..Guest::default() };
+    dirs.iter().for_each(|dir| install(dir.path(), "idle", &idle));
+    let (one, other) = pair(Spec::new("one").plugins(dirs[0].path()), Spec::new("other").plugins(dirs[1].path()));
+    let (leader, worker) = leader_first(one, other);
+    let (of_leader, of_worker) = if leader.name() == "one" { (&dirs[0], &dirs[1]) } else { (&dirs[1], &dirs[0]) };
+    put(of_leader.path(), "count", SMALL);
+    put(of_worker.path(), "other", "");
+    wait_until("both actions are known", || knows(&leader, "count/run") && knows(&leader, "other/run"));
+    // The worker has no `count`: it asks the leader, and the leader's words and place come back.
+    let batch = json!([{"action": "count/run", "n": 1}, {"action": "count/run", "input": {"n": "two"}}]);
+    let problem = refused(&worker, &batch);
+    assert_eq!(problem["pointer"], "/1/input/n", "{problem:#}");
+    assert!(text(&problem["detail"]).starts_with("task 1 of the batch: "), "{problem:#}");
+    // Each node knows one plugin with that action; the cluster knows two.
+    for node in [&leader, &worker] {
+        let problem = refused(node, &json!({"action": "run", "n": 1}));
+        assert!(text(&problem["hint"]).contains("count/run, other/run"), "{problem:#}");
+    }
+    let id = worker.submit(&json!({"action": "count/run", "n": 3}));
+    assert_eq!(worker.completed(&id)["result"], json!({"n": 3}));
 }

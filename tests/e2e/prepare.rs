@@ -13,11 +13,21 @@ use std::{
 
 use crate::harness::Spec;
 
-/// The plugins' components.
+/// The components of the plugins in Rust. Those with an interpreter in them are twenty times as large, and would slow each
+/// start of a node: they have tests of their own.
 ///
 /// # Panics
 /// When they have not been built.
 pub fn plugins() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| small_plugins(&all_plugins())).clone()
+}
+
+/// The components of all plugins that have been built.
+///
+/// # Panics
+/// When they have not been built.
+pub fn all_plugins() -> PathBuf {
     let built = env::var_os("AKITA_PLUGINS_DIR").map(PathBuf::from);
     let dir = built.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins"));
     for name in ["basics", "faulty"] {
@@ -25,6 +35,33 @@ pub fn plugins() -> PathBuf {
         assert!(file.is_file(), "{} is missing: run `cargo xtask plugins` first", file.display());
     }
     dir
+}
+
+/// A folder with those of them that cargo built, as they are now. Kept between test runs, and changed only where they have
+/// changed: another run may be at it.
+fn small_plugins(all: &Path) -> PathBuf {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e-plugins");
+    fs::create_dir_all(&folder).expect("a folder for plugins");
+    let wanted = |path: &Path| {
+        let of_cargo = path.file_stem().is_some_and(|stem| sources.join(stem).join("Cargo.toml").is_file());
+        of_cargo && path.extension().is_some_and(|kind| kind == "wasm")
+    };
+    for entry in fs::read_dir(all).expect("the folder of plugins").flatten().filter(|entry| wanted(&entry.path())) {
+        let (bytes, target) = (fs::read(entry.path()).expect("a component"), folder.join(entry.file_name()));
+        if fs::read(&target).is_ok_and(|there| there == bytes) {
+            continue;
+        }
+        let part = folder.join(format!(".{}-{}", entry.file_name().to_string_lossy(), std::process::id()));
+        fs::write(&part, bytes).and_then(|()| fs::rename(&part, &target)).expect("a component can be copied");
+    }
+    for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && !all.join(entry.file_name()).is_file() {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+    folder
 }
 
 /// Puts compiled plugins into a node's data folder: compiling takes seconds, and what is tested elsewhere need not

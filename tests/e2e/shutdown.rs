@@ -30,7 +30,7 @@ fn sigterm_lets_running_tasks_end_and_keeps_those_that_wait() {
         assert_eq!(node.completed(id)["attempts"], 1, "nothing was begun twice");
     }
     let times = completions(&node);
-    assert!(ids.iter().all(|id| times.get(id) == Some(&1)));
+    assert!(ids.iter().all(|id| times.get(id) == Some(&1)), "{ids:?} {times:?}\n{}", node.log());
     assert_eq!((node.ledger("NODE_START").len(), node.ledger("NODE_STOP").len()), (2, 1));
     node.verify_ledger();
 }

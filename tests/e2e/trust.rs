@@ -59,6 +59,7 @@ fn a_plugin_that_nobody_vouches_for_is_not_even_asked_what_it_is() {
     assert_eq!(hash, blake3::hash(&bad).to_hex().to_string());
     assert!(!bench.compiled().contains(&hash), "it was compiled");
     fs::remove_file(bench.path("bad.wasm")).expect("removed");
+    wait_until("it is gone", || bench.plugin("bad.wasm").is_none());
 
     // Signed by another, then by whom the operator trusts: picked up without a restart.
     bench.put("talk.wasm", &speaker("talk", 'A'));

@@ -5,9 +5,12 @@ mod debian;
 mod demo;
 mod http;
 mod interrupt;
+mod languages;
 mod node;
+mod nodejs;
 mod paths;
 mod plugins;
+mod projects;
 mod python;
 mod setup;
 mod step;
@@ -31,12 +34,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what a fresh machine lacks: the WebAssembly target, a C compiler, Python's Reticulum for one test
+    /// Install what a fresh machine lacks: the WebAssembly target, a C compiler, Python's Reticulum for one test, and the
+    /// compilers of plugins in C, JavaScript and Python
     Setup,
-    /// Build every plugin into plugins/NAME.wasm
+    /// Build the plugins into plugins/NAME.wasm
     Plugins(plugins::Args),
     /// Check format, lints and licences, and run every test
-    Test,
+    Test(test::Args),
     /// Start two nodes that meet over Reticulum, and show them at work
     Demo(demo::Args),
     /// Measure speed, memory and size of an optimised build
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Task::Setup => setup::run(&paths),
         Task::Plugins(args) => plugins::run(&paths, &args),
-        Task::Test => test::run(&paths),
+        Task::Test(args) => test::run(&paths, &args),
         Task::Demo(args) => demo::run(&paths, &args),
         Task::Bench(args) => bench::run(&paths, &args),
     };

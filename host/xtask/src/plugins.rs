@@ -1,5 +1,6 @@
-//! `cargo xtask plugins`: builds the guest workspace and puts each component where `akita start --plugins ./plugins`
-//! finds it. Cargo decides what is out of date.
+//! `cargo xtask plugins`: builds the plugins and puts each component where `akita start --plugins ./plugins` finds it:
+//! those in Rust, which need nothing but its toolchain, and those in other languages if they are asked for. Cargo decides
+//! what is out of date of the former.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::paths::Paths;
+use crate::projects::{self, Project};
 use crate::setup;
 use crate::step::{Step, output_of, say};
 use crate::toolchain::{Choice, Toolchain, WASM_TARGET, current_cargo};
@@ -15,9 +17,19 @@ use crate::toolchain::{Choice, Toolchain, WASM_TARGET, current_cargo};
 /// What `cargo xtask plugins` takes.
 #[derive(clap::Args, Default)]
 pub struct Args {
-    /// Build one plugin only
-    #[arg(long, value_name = "NAME")]
+    /// Build one plugin only, in whatever language it is
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
     only: Option<String>,
+    /// Build the plugins in C, JavaScript and Python too, and install their compilers into target/ the first time
+    #[arg(long)]
+    all: bool,
+}
+
+impl Args {
+    /// Every plugin in every language.
+    pub fn all() -> Self {
+        Self { only: None, all: true }
+    }
 }
 
 /// A crate that becomes a component.
@@ -29,20 +41,27 @@ struct Plugin {
     library: String,
 }
 
-/// Builds what was asked for, setting the toolchain up first if there is none.
+/// Builds what was asked for, setting the tools up first if they are not there.
 pub fn run(paths: &Paths, args: &Args) -> Result<()> {
+    let (crates, projects) = choose(list(paths)?, projects::list(paths)?, args)?;
+    if !crates.is_empty() {
+        build(paths, &crates)?;
+    }
+    projects::build(paths, &projects)
+}
+
+fn build(paths: &Paths, chosen: &[Plugin]) -> Result<()> {
     let toolchain = ready_toolchain(paths)?;
-    let chosen = choose(list(paths)?, args.only.as_deref())?;
     let mut build = toolchain.cargo();
     build.current_dir(&paths.plugins).env_remove("CARGO_TARGET_DIR");
     build.args(["build", "--release", "--target", WASM_TARGET]);
-    for plugin in &chosen {
+    for plugin in chosen {
         build.args(["--package", &plugin.package]);
     }
     let names: Vec<&str> = chosen.iter().map(|plugin| plugin.name.as_str()).collect();
     let hint = "an error above is in the plugin named there; if the target is missing, run `cargo xtask setup`";
     Step::new(format!("build the plugins {} with {}", names.join(", "), toolchain.name()), hint).quiet(build)?;
-    for plugin in &chosen {
+    for plugin in chosen {
         place(paths, plugin)?;
     }
     Ok(())
@@ -82,16 +101,19 @@ fn plugin_of(package: &Value) -> Option<Plugin> {
     })
 }
 
-fn choose(all: Vec<Plugin>, only: Option<&str>) -> Result<Vec<Plugin>> {
-    let Some(only) = only else {
-        return Ok(all);
+/// Those that were asked for: by name, or those in Rust, or all.
+fn choose(crates: Vec<Plugin>, projects: Vec<Project>, args: &Args) -> Result<(Vec<Plugin>, Vec<Project>)> {
+    let Some(only) = args.only.as_deref() else {
+        return Ok((crates, if args.all { projects } else { Vec::new() }));
     };
-    let names: Vec<String> = all.iter().map(|plugin| plugin.name.clone()).collect();
-    let chosen: Vec<Plugin> = all.into_iter().filter(|plugin| plugin.name == only).collect();
-    if chosen.is_empty() {
-        bail!("there is no plugin `{only}`\nhint: there are {}", names.join(", "));
+    let names = crates.iter().map(|plugin| &plugin.name).chain(projects.iter().map(|project| &project.name));
+    let names = names.cloned().collect::<Vec<_>>().join(", ");
+    let crates: Vec<Plugin> = crates.into_iter().filter(|plugin| plugin.name == only).collect();
+    let projects: Vec<Project> = projects.into_iter().filter(|project| project.name == only).collect();
+    if crates.is_empty() && projects.is_empty() {
+        bail!("there is no plugin `{only}`\nhint: there are {names}");
     }
-    Ok(chosen)
+    Ok((crates, projects))
 }
 
 /// Copies through a temporary name: a node that watches the folder never sees half a component.
@@ -139,7 +161,18 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let all = || vec![plugin_of(&package(&["cdylib"])).unwrap()];
-        assert_eq!(choose(all(), Some("image")).unwrap().len(), 1);
-        assert!(choose(all(), Some("imgae")).err().unwrap().to_string().contains("there are image"));
+        let args = |only: &str| Args { only: Some(only.to_owned()), all: false };
+        assert_eq!(choose(all(), Vec::new(), &args("image")).unwrap().0.len(), 1);
+        let error = choose(all(), Vec::new(), &args("imgae")).err().unwrap();
+        assert!(error.to_string().contains("there are image"));
+    }
+
+    #[test]
+    fn other_languages_are_built_when_they_are_asked_for() {
+        let projects = || projects::list(&Paths::of_this_checkout()).unwrap();
+        let chosen = |args: &Args| choose(Vec::new(), projects(), args).unwrap().1.len();
+        assert_eq!(chosen(&Args::default()), 0);
+        assert_eq!(chosen(&Args::all()), projects().len());
+        assert_eq!(chosen(&Args { only: Some("sun".to_owned()), all: false }), 1);
     }
 }

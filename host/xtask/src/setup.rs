@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+use crate::languages::Language;
 use crate::paths::Paths;
 use crate::step::{Step, command, output_of, say, succeeds};
 use crate::toolchain::{Choice, Toolchain, WASM_TARGET, current_cargo};
-use crate::{debian, python};
+use crate::{debian, languages, python};
 
 /// The version of cargo-deny that `.cargo/deny.toml` was written for.
 const LICENCE_CHECKER: &str = "0.20.2";
@@ -17,7 +18,8 @@ const LICENCE_CHECKER: &str = "0.20.2";
 pub fn run(paths: &Paths) -> Result<()> {
     c_compiler()?;
     wasm_target(paths)?;
-    python::install(paths)?;
+    python::install(paths, &[&python::RETICULUM])?;
+    languages::install(paths, &Language::ALL)?;
     licence_checker(paths).map(|_| ())
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::paths::Paths;
 use crate::step::{Step, say, seconds};
 use crate::toolchain::current_cargo;
-use crate::{plugins, python, setup, tutorial};
+use crate::{plugins, projects, python, setup, tutorial};
 
 /// Tells the tests where the components are.
 const PLUGINS_VARIABLE: &str = "AKITA_PLUGINS_DIR";
@@ -28,11 +28,24 @@ struct Report {
     took: Duration,
 }
 
-/// Sets up, builds the plugins, checks style, lints and licences, runs every test.
-pub fn run(paths: &Paths) -> Result<()> {
+/// What to test.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Check and test the build with OCI registries instead (feature `oci`), and nothing else
+    #[arg(long)]
+    oci: bool,
+}
+
+/// Sets up, builds the plugins, checks style, lints and licences, runs every test; or those of one feature.
+pub fn run(paths: &Paths, args: &Args) -> Result<()> {
     let mut reports = Vec::new();
+    if args.oci {
+        measured(&mut reports, "oci: lints", || oci_lints(paths));
+        measured(&mut reports, "oci: tests", || oci_tests(paths));
+        return summary(&reports);
+    }
     let ready = measured(&mut reports, "setup", || setup::run(paths))
-        && measured(&mut reports, "plugins", || plugins::run(paths, &plugins::Args::default()))
+        && measured(&mut reports, "plugins", || plugins::run(paths, &plugins::Args::all()))
         && measured(&mut reports, "tutorial", || tutorial::build(paths));
     if ready {
         for (name, check) in CHECKS {
@@ -44,10 +57,11 @@ pub fn run(paths: &Paths) -> Result<()> {
 
 type Check = fn(&Paths) -> Result<()>;
 
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("format", format_check),
     ("plugins: lints", |paths| lint(paths, true)),
     ("plugins: tests", plugin_tests),
+    ("plugins: other languages", projects::test),
     ("host: lints", |paths| lint(paths, false)),
     ("host: documentation", documentation),
     ("host: tests", host_tests),
@@ -112,8 +126,24 @@ fn host_tests(paths: &Paths) -> Result<()> {
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     test.env(PLUGINS_VARIABLE, &paths.plugins)
         .env(python::VARIABLE, python::interpreter(paths))
-        .env(tutorial::VARIABLE, tutorial::component(paths));
+        .env(tutorial::VARIABLE, tutorial::folder(paths));
     Step::new("test the host", "the failed tests are named above").shown(test)
+}
+
+/// The feature that a plain build leaves out. All its tests are those of `registry`: the rest is the same code.
+const OCI: [&str; 4] = ["--workspace", "--features", "akita/oci", "--locked"];
+
+fn oci_lints(paths: &Paths) -> Result<()> {
+    let mut clippy = cargo_in(paths, false);
+    clippy.arg("clippy").args(OCI).args(["--all-targets", "--", "-D", "warnings"]);
+    Step::new("lint the build with OCI registries", "mend what is named above").quiet(clippy)
+}
+
+fn oci_tests(paths: &Paths) -> Result<()> {
+    let mut test = cargo_in(paths, false);
+    test.arg("test").args(OCI).args(["--lib", "--test", "e2e", "--no-fail-fast", "registry"]);
+    test.env(PLUGINS_VARIABLE, &paths.plugins);
+    Step::new("test the build with OCI registries", "the failed tests are named above").shown(test)
 }
 
 /// Licences and sources always; advisories where their database is here, because it comes from no package registry.

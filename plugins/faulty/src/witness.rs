@@ -47,8 +47,10 @@ fn floats(input: &[u8]) -> Value {
         sum = black_box(sum.mul_add(1.000_1, (sum / step).sqrt()).sin() + step.ln());
         narrow = black_box(narrow * 1.000_1 + (narrow / step as f32).sqrt());
     }
-    let zero = black_box(0.0_f64);
-    let nothing = [zero / zero, (-1.0 - zero).sqrt(), (f64::INFINITY - f64::INFINITY) * zero];
+    // In two boxes each, so that neither compiler nor lints know what comes out.
+    let (zero, nought) = (black_box(0.0_f64), black_box(0.0_f64));
+    let (much, more) = (black_box(f64::INFINITY), black_box(f64::INFINITY));
+    let nothing = [zero / nought, (-1.0 - zero).sqrt(), (much - more) * zero];
     let bits: Vec<String> = nothing.iter().map(|one| format!("{:016x}", one.to_bits())).collect();
     json!({ "wide": format!("{:016x}", sum.to_bits()), "narrow": format!("{:08x}", narrow.to_bits()), "nan": bits })
 }

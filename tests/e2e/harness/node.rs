@@ -122,7 +122,7 @@ impl TestNode {
                 let api = line.split("api=").nth(1).expect("the line says where the API is");
                 return Some(api.trim_start_matches('"').split(['"', ' ']).next().unwrap_or_default().to_owned());
             }
-            assert!(self.is_alive(), "{} ended before it ran", self.spec.name);
+            assert!(self.is_alive(), "{} ended before it ran:\n{}", self.spec.name, self.log());
             None
         });
     }

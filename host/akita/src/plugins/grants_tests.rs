@@ -131,7 +131,7 @@ fn the_operators_sensors_and_who_sees_them_are_read() {
     refused("[sensor.x]\nfiel = \"f\"", "unknown key `fiel`: did you mean file?");
     refused("[sensor.X]\nfile = \"f\"", ":1: `X` is no sensor's name");
     refused("[sensor]\nx = 1", "`sensor.x` is a table");
-    refused("[sensors.x]\nfile = \"f\"", "unknown table `sensors`: did you mean sensor?");
+    refused("[sensors.x]\nfile = \"f\"", "unknown key `sensors`: did you mean sensor?");
     refused("[plugin.a]\nsensors = \"cpu\"", "sensors is a list of texts");
     refused("[plugin.a]\nsensors = [\"CPU\"]", "`CPU` is no sensor's name");
     let many: String = (0..=MAX_SENSORS).map(|n| format!("[sensor.s{n}]\nfile = \"f\"\n")).collect();

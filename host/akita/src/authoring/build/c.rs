@@ -6,7 +6,7 @@ use std::path::Path;
 
 use wasi_preview1_component_adapter_provider as adapter;
 use wit_bindgen_core::Files;
-use wit_bindgen_core::wit_parser::Resolve;
+use wit_bindgen_core::wit_parser::{Resolve, ResolveError};
 use wit_component::ComponentEncoder;
 
 use super::{Options, Project, Workshop, made};
@@ -97,7 +97,11 @@ fn bind(wit: &Path, folder: &Path) -> Result<Vec<String>, ExitError> {
         .hint("mend wit/world.wit; the contract is in wit/deps/akita-plugin")
     };
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(wit).map_err(wrong)?;
+    let pushed = resolve.push_dir(wit);
+    let (package, _) = pushed.map_err(|error| match error.downcast_ref::<ResolveError>() {
+        Some(place) => wrong(anyhow::Error::msg(place.render(&resolve.source_map))),
+        None => wrong(error),
+    })?;
     let world = resolve.select_world(&[package], None).map_err(wrong)?;
     let mut files = Files::default();
     let options = wit_bindgen_c::Opts { rename_world: Some("component".to_owned()), ..Default::default() };

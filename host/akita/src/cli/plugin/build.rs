@@ -115,7 +115,7 @@ mod tests {
         let reply = json!({"plugin": {"name": "hello", "version": "0.1.0", "file": "hello.wasm", "size": 49_152,
             "needs": ["kv"], "actions": [{"name": "greet"}, {"name": "part"}]}, "took_ms": 1_240, "installed": null});
         assert_eq!(
-            render(&reply),
+            anstream::adapter::strip_str(&render(&reply)).to_string(),
             "\
 built    hello.wasm, 48 KiB, in 1.2 s
 plugin   hello 0.1.0
