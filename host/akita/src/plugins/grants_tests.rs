@@ -1,7 +1,11 @@
 //! What the file may say, and who gets what by it.
 
+use std::time::Duration;
+
+use akita_sandbox::Limits;
 use proptest::prelude::*;
 
+use super::parse::MAX_LISTED;
 use super::*;
 
 const SAMPLE: &str = r#"

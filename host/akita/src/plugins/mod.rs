@@ -18,6 +18,7 @@ mod shelf;
 pub mod signature;
 mod trust;
 mod wake;
+mod workshop;
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},

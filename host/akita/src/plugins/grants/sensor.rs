@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Fault, number, unknown};
+use super::parse::{Fault, number, unknown};
 
 /// Sensors of one operator: each is read by a thread of its own.
 pub const MAX_SENSORS: usize = 32;
