@@ -49,7 +49,7 @@ fn render(reply: &Value, _now: Timestamp) -> String {
             plugin.some_text("name").unwrap_or_else(|| plugin.text("file")).to_owned(),
             plugin.text("version").to_owned(),
             state(plugin.text("status")),
-            plugin.count("size").map(size).unwrap_or_default(),
+            plugin.count("size").filter(|bytes| *bytes > 0).map(size).unwrap_or_default(),
             short_id(plugin.text("hash")),
             plugin.words("actions").join(","),
             plugin.words("granted").join(","),
