@@ -2,6 +2,7 @@
 //! module for each topic; what a node must do is in the names of the tests.
 
 mod authoring;
+mod backups;
 mod bad_input;
 mod bad_start;
 mod basics;
@@ -27,6 +28,7 @@ mod merge;
 mod mesh_messages;
 mod partial;
 mod prepare;
+mod proofs;
 mod registry;
 mod restart;
 mod sandbox;
@@ -34,6 +36,7 @@ mod security_doc;
 mod sensors;
 mod shutdown;
 mod slow_link;
+mod stores;
 mod strangers;
 mod structure;
 mod talkers;

@@ -13,6 +13,8 @@ use crate::{config::Settings, driver, exit::ExitError, node::Node, store::Store}
 
 /// How often ended tasks are looked through for those that may be forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
+/// How often the ledger's length is noted beside the database, if rows came: a small file each time.
+const MARK_EVERY: Duration = Duration::from_secs(2);
 /// Tasks forgotten in one transaction: short, so that submissions do not wait for it.
 const PRUNE_BATCH: u32 = 500;
 
@@ -59,6 +61,15 @@ impl Embedded {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.running.stop(stop::Why::Asked, self.grace).await
     }
+}
+
+/// Notes how far the ledger has come, while the node runs.
+fn spawn_marking(store: Store) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while store.mark().await.is_ok() {
+            tokio::time::sleep(MARK_EVERY).await;
+        }
+    })
 }
 
 /// Forgets ended tasks that are older, or more, than the settings keep. The ledger keeps all its rows.

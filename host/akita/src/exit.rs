@@ -21,7 +21,7 @@ pub enum ExitCode {
     Refused = 5,
     /// The time given with `--timeout` is over. The task goes on.
     Timeout = 6,
-    /// The ledger does not verify.
+    /// The ledger, a proof of it, or the store does not verify.
     LedgerInvalid = 7,
     /// A fault of the program itself (`EX_SOFTWARE` of sysexits.h).
     Internal = 70,
@@ -37,7 +37,7 @@ impl ExitCode {
         (Self::Unavailable, "the node cannot be reached, or cannot serve now"),
         (Self::Refused, "the node refused the request"),
         (Self::Timeout, "the time given with `--timeout` is over; the task goes on"),
-        (Self::LedgerInvalid, "the ledger does not verify"),
+        (Self::LedgerInvalid, "the ledger, a proof of it, or the store does not verify"),
         (Self::Internal, "a fault of the program itself"),
     ];
 }

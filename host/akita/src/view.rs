@@ -275,6 +275,9 @@ pub struct VerifyView {
     pub signed_rows: u64,
     /// The first thing that is wrong.
     pub problem: Option<String>,
+    /// Nodes whose signatures the newest one carries: the one whose ledger it is, and those that signed it too.
+    #[serde(default)]
+    pub signers: Vec<String>,
 }
 
 /// Answer to `POST /blobs`.
@@ -476,6 +479,12 @@ pub enum NodeError {
         name: String,
         /// One that is like it.
         near: Option<String>,
+    },
+    /// The ledger has not as many rows.
+    #[error("the ledger has no row {index} that is durable")]
+    NoSuchRow {
+        /// The row that was asked for.
+        index: u64,
     },
     /// No node that was asked has the blob.
     #[error("no blob {id} on this node, nor on another that answers")]

@@ -498,6 +498,34 @@ pub enum Ask {
         /// What was seen before.
         since: Since,
     },
+    /// A piece of the ledger that can be checked against a signed head.
+    Proof(LedgerAsk),
+}
+
+/// Which piece of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LedgerAsk {
+    /// The newest signed head.
+    Head,
+    /// Rows in their order.
+    Rows {
+        /// The first.
+        from: u64,
+        /// At most.
+        limit: u32,
+    },
+    /// The proof of a row.
+    Row {
+        /// Its place.
+        index: u64,
+    },
+    /// The proof of a stretch of rows.
+    Range {
+        /// The first.
+        from: u64,
+        /// The one after the last.
+        to: u64,
+    },
 }
 
 /// From where on partial output is asked for. The other end of the output is kept where the task runs.

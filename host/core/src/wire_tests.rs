@@ -115,6 +115,8 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
             "Ask for partial output",
             Ask::Emitted { task: TASK, here: false, since: Since { attempt: 1, offset: 100_000, max: 1_024 } }.encode(),
         ),
+        ("Ask for the proof of a row", Ask::Proof(LedgerAsk::Row { index: 100_000 }).encode()),
+        ("Ask for rows of the ledger", Ask::Proof(LedgerAsk::Rows { from: 100_000, limit: 200 }).encode()),
         ("Tell, 100 B", Tell { plugin: "notes".into(), body: vec![1; 100] }.encode()),
         ("Told", Told::new(Took::Full).encode()),
     ]

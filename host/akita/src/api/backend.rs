@@ -7,6 +7,7 @@ use akita_core::{EventType, KeyPrint, Status, TaskId};
 use tracing::Level;
 
 use crate::blobs::BlobId;
+use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::telemetry::LogLine;
 use crate::view::{
     BlobList, BlobPut, ClusterView, LedgerPage, NewTask, NodeError, OutputView, PluginList, StatusView, SubmittedView,
@@ -60,6 +61,31 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// Checks the whole ledger: the leader's, or with `local` this node's copy.
     fn verify(&self, local: bool) -> impl Future<Output = Result<VerifyView, NodeError>> + Send;
+
+    /// The newest signed checkpoint of the leader's ledger, or of this node's copy; one over all rows is made if need be.
+    fn ledger_head(&self, local: bool) -> impl Future<Output = Result<HeadView, NodeError>> + Send;
+
+    /// Rows in their order.
+    fn ledger_rows(
+        &self,
+        from: u64,
+        limit: u32,
+        local: bool,
+    ) -> impl Future<Output = Result<RowsPage, NodeError>> + Send;
+
+    /// The proof of one row.
+    fn prove_row(&self, index: u64, local: bool) -> impl Future<Output = Result<RowProof, NodeError>> + Send;
+
+    /// The proof of the rows from `from` to before `to`.
+    fn prove_range(
+        &self,
+        from: u64,
+        to: u64,
+        local: bool,
+    ) -> impl Future<Output = Result<RangeProof, NodeError>> + Send;
+
+    /// The keys of the nodes that this one counts to its cluster, its own first.
+    fn ledger_keys(&self) -> KeyList;
 
     /// The nodes of the cluster.
     fn cluster(&self) -> impl Future<Output = Result<ClusterView, NodeError>> + Send;

@@ -6,6 +6,7 @@ mod blobs;
 mod body;
 mod guard;
 mod index;
+mod ledger;
 mod problem;
 mod query;
 mod routes;

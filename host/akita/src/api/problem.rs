@@ -32,6 +32,8 @@ pub enum Kind {
     NoSuchPlugin,
     /// No such blob.
     NoSuchBlob,
+    /// No such row of the ledger.
+    NoSuchRow,
     /// The path takes other methods.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -56,7 +58,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::BadJson,
         Self::KeyRequired,
@@ -65,6 +67,7 @@ impl Kind {
         Self::NoSuchTask,
         Self::NoSuchPlugin,
         Self::NoSuchBlob,
+        Self::NoSuchRow,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::TooLarge,
@@ -83,7 +86,9 @@ impl Kind {
             Self::BadRequest | Self::BadJson => StatusCode::BAD_REQUEST,
             Self::KeyRequired => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::NoSuchTask | Self::NoSuchPlugin | Self::NoSuchBlob => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchTask | Self::NoSuchPlugin | Self::NoSuchBlob | Self::NoSuchRow => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -107,6 +112,7 @@ impl Kind {
             Self::NoSuchTask => "urn:akita:problem:no-such-task",
             Self::NoSuchPlugin => "urn:akita:problem:no-such-plugin",
             Self::NoSuchBlob => "urn:akita:problem:no-such-blob",
+            Self::NoSuchRow => "urn:akita:problem:no-such-row",
             Self::MethodNotAllowed => "urn:akita:problem:method-not-allowed",
             Self::BodyTimeout => "urn:akita:problem:body-timeout",
             Self::TooLarge => "urn:akita:problem:too-large",
@@ -131,6 +137,7 @@ impl Kind {
             Self::NoSuchTask => "No such task",
             Self::NoSuchPlugin => "No such plugin",
             Self::NoSuchBlob => "No such blob",
+            Self::NoSuchRow => "No such row of the ledger",
             Self::MethodNotAllowed => "The method does not fit the path",
             Self::BodyTimeout => "The body did not arrive in time",
             Self::TooLarge => "The request is too large",
@@ -250,6 +257,8 @@ impl From<NodeError> for Problem {
             }),
             NodeError::NoSuchBlob { .. } => Self::new(Kind::NoSuchBlob, detail)
                 .hint("see those of this node with: akita blob list; a node that is away may have it"),
+            NodeError::NoSuchRow { .. } => Self::new(Kind::NoSuchRow, detail)
+                .hint("`akita ledger head` says how many rows there are; the first one is row 0"),
             NodeError::BlobTooLarge { .. } => Self::new(Kind::TooLarge, detail)
                 .hint("put it in pieces, or raise BLOB_MAX_BYTES on every node (AKITA_BLOB_MAX_BYTES)"),
             NodeError::NoRoom { .. } => Self::new(Kind::NoRoom, detail)

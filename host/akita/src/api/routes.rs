@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use akita_core::{EventType, Status, TaskId};
+use akita_core::{Status, TaskId};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -20,12 +20,9 @@ use super::guard::GivenKey;
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::task_json::{InputPlace, Submission, parse};
-use super::{App, Backend, LedgerFilter, MAX_WAIT, blobs, index};
+use super::{App, Backend, MAX_WAIT, blobs, index, ledger};
 use crate::telemetry::{LogLine, RING_LINES};
-use crate::view::{
-    ClusterView, LedgerPage, NodeError, OutputView, PluginList, StatusView, SwitchedView, TaskList, TaskView,
-    VerifyView,
-};
+use crate::view::{ClusterView, NodeError, OutputView, PluginList, StatusView, SwitchedView, TaskList, TaskView};
 
 /// Rows of a page unless asked otherwise.
 pub(super) const DEFAULT_LIMIT: u32 = 50;
@@ -71,8 +68,13 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
             get(output::<B>),
         ),
         (on("GET", "/tasks", "the newest tasks"), get(tasks::<B>)),
-        (on("GET", "/ledger", "what happened, newest first"), get(ledger::<B>)),
-        (on("GET", "/ledger/verify", "whether the ledger is as it was written"), get(verify::<B>)),
+        (on("GET", "/ledger", "what happened, newest first"), get(ledger::view::<B>)),
+        (on("GET", "/ledger/verify", "whether the ledger is as it was written"), get(ledger::verify::<B>)),
+        (on("GET", "/ledger/head", "the newest signed checkpoint"), get(ledger::head::<B>)),
+        (on("GET", "/ledger/rows", "rows to the letter, in their order"), get(ledger::rows::<B>)),
+        (on("GET", "/ledger/proof/{index}", "the proof that a row is in the ledger"), get(ledger::row::<B>)),
+        (on("GET", "/ledger/range", "the proof that rows are a stretch of the ledger"), get(ledger::range::<B>)),
+        (on("GET", "/ledger/keys", "the keys that checkpoints are signed with"), get(ledger::keys::<B>)),
         (on("GET", "/logs", "what this node said lately"), get(logs::<B>)),
         (on("GET", "/plugins", "this node's plugins and their actions"), get(plugins::<B>)),
         (on("POST", "/plugins/{name}/disable", "offer a plugin no longer"), post(disable::<B>)),
@@ -86,7 +88,7 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
     ]
 }
 
-type Answer<T> = Result<Json<T>, Problem>;
+pub(super) type Answer<T> = Result<Json<T>, Problem>;
 
 /// The node stops: long polls end. [`serve`](fn@super::serve) adds it to each request.
 #[derive(Debug, Clone)]
@@ -210,24 +212,6 @@ async fn tasks<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<TaskLi
     Ok(Json(app.backend.tasks(status, limit).await?))
 }
 
-async fn ledger<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<LedgerPage> {
-    let query = Query::read(&uri, &["limit", "offset", "event_type", "task_id", "local"])?;
-    let events = || one_of(EventType::ALL.iter().map(|event| event.as_str()));
-    let filter = LedgerFilter {
-        limit: query.limit(DEFAULT_LIMIT, MAX_LIMIT)?,
-        offset: query.number("offset", 0..=u64::MAX)?.unwrap_or(0),
-        event: query.word("event_type", EventType::parse, events)?,
-        task: query.word("task_id", task_id, || "a task id, such as 01890a5d-ac96-774b-bcce-b302099a8057".into())?,
-        local: query.flag("local")?,
-    };
-    Ok(Json(app.backend.ledger(filter).await?))
-}
-
-async fn verify<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<VerifyView> {
-    let local = Query::read(&uri, &["local"])?.flag("local")?;
-    Ok(Json(app.backend.verify(local).await?))
-}
-
 /// `GET /logs`.
 #[derive(Serialize)]
 struct LogPage {
@@ -306,10 +290,10 @@ pub async fn wrong_method(method: Method, uri: Uri) -> Problem {
     Problem::new(Kind::MethodNotAllowed, detail).hint("the header `allow` names the methods; GET / lists what there is")
 }
 
-fn task_id(text: &str) -> Option<TaskId> {
+pub(super) fn task_id(text: &str) -> Option<TaskId> {
     text.parse().ok()
 }
 
-fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     format!("one of {}", words.collect::<Vec<_>>().join(", "))
 }

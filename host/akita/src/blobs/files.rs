@@ -39,6 +39,30 @@ impl Files {
         Ok(files)
     }
 
+    /// The folder as it is, for who only looks.
+    pub fn at(dir: PathBuf) -> Files {
+        Files { dir }
+    }
+
+    /// The bytes of a blob whose file is there and is what its name promises.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn len_if_whole(&self, id: BlobId) -> io::Result<Option<u64>> {
+        if self.is_whole(id)? { Ok(Some(fs::metadata(self.path(id))?.len())) } else { Ok(None) }
+    }
+
+    /// A blob's file, if it is what its name promises; at its beginning.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub fn open_whole(&self, id: BlobId) -> io::Result<Option<File>> {
+        let mut file = File::open(self.path(id))?;
+        let whole = hash(&file)? == id;
+        file.rewind()?;
+        Ok(Some(file).filter(|_| whole))
+    }
+
     fn path(&self, id: BlobId) -> PathBuf {
         let hex = id.to_string();
         self.dir.join(&hex[..2]).join(&hex[2..])

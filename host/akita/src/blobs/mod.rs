@@ -16,7 +16,7 @@ use std::{
 use tokio::{runtime::Handle, sync::Semaphore};
 
 pub use fetch::{Blobs, DEFAULT_WAIT, Neighbours, Reply};
-use files::Files;
+pub(crate) use files::Files;
 
 use crate::{
     driver::now,

@@ -35,8 +35,9 @@ const INTRO: &str = "\
 
 <!-- Generated from the command line's definition: AKITA_BLESS=1 cargo test -p akita docs -->
 
-`akita start` runs a node; every other command asks a running node over HTTP, but `config show` and what makes or moves
-plugins (`plugin new`, `build`, `run`, `test`, `dev`, `inspect`, `sign`, `verify`, `keygen`, `pull`, `push`). Global options stand
+`akita start` runs a node; every other command asks a running node over HTTP, but `config show`, what makes or moves
+plugins (`plugin new`, `build`, `run`, `test`, `dev`, `inspect`, `sign`, `verify`, `keygen`, `pull`, `push`), what works on a
+data directory (`store check`, `backup`, `restore`) and what checks a file (`ledger verify --proof`). Global options stand
 before or after the command. Data goes to standard output, everything else to standard error; colours appear on a terminal only, and never
 when `NO_COLOR` is set. `-o json` prints the node's own JSON, on one line
 when it goes to a program. An `AKITA_*` variable may also stand in a file `.env` in the working folder.

@@ -1,6 +1,7 @@
 //! The command line: reads words, asks a node over HTTP, shows the answer. Data goes to standard output, all else to
 //! standard error. It decides nothing about tasks; whatever it knows, the node told it.
 
+mod backup;
 mod blob;
 mod client;
 mod cluster;
@@ -8,12 +9,15 @@ mod config;
 mod docs;
 mod ledger;
 mod logs;
+mod place;
 mod plugin;
 mod render;
+mod restore;
 mod session;
 mod shutdown;
 mod start;
 mod status;
+mod store;
 mod task;
 mod view;
 
@@ -39,7 +43,7 @@ use session::Session;
 
 Exit codes:
   0 done, 1 task failed, 2 wrong command line, 3 configuration, 4 node not reached,
-  5 refused by the node, 6 timeout, 7 ledger does not verify, 70 fault of the program")]
+  5 refused by the node, 6 timeout, 7 ledger or store does not verify, 70 fault of the program")]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -92,6 +96,10 @@ enum Command {
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Plugin(plugin::Plugin),
+    #[command(subcommand)]
+    Store(store::Store),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     #[command(subcommand)]
     Config(config::Config),
     Shutdown(shutdown::Shutdown),
@@ -147,6 +155,9 @@ fn dispatch(session: &mut Session<'_>, cli: Cli) -> Result<(), ExitError> {
         Command::Logs(args) => logs::run(session, globals, &args),
         Command::Ledger(verb) => ledger::run(session, globals, &verb),
         Command::Plugin(verb) => plugin::run(session, globals, &verb),
+        Command::Store(verb) => store::run(session, globals, &verb),
+        Command::Backup(args) => backup::run(session, globals, &args),
+        Command::Restore(args) => restore::run(session, globals, &args),
         Command::Config(verb) => config::run(session, globals, &verb),
         Command::Shutdown(args) => shutdown::run(session, globals, &args),
         Command::Docs(args) => docs::run(session, &args),

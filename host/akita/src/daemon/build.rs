@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{config, spawn_pruning};
+use super::{config, spawn_marking, spawn_pruning};
 use crate::{
     api::{self, ApiConfig},
     blobs::{BlobLimits, BlobShelf, Blobs, Neighbours},
@@ -48,6 +48,7 @@ pub(super) struct Running {
     pub(super) members: JoinHandle<()>,
     pub(super) results: JoinHandle<()>,
     pub(super) pruning: JoinHandle<()>,
+    pub(super) marking: JoinHandle<()>,
     /// Ends with `intake`.
     pub(super) keeping: JoinHandle<()>,
     /// Kept alive for other nodes' questions.
@@ -140,6 +141,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     blobs.set_neighbours(Arc::downgrade(&neighbours));
     let (members, results) = run_loops(&cluster, events, reports);
     let store = opened.store;
+    let marking = spawn_marking(store.clone());
     let pruning = spawn_pruning(store.clone(), settings.result_retention, settings.result_retention_max);
     let listeners = Listeners {
         cluster: cluster.clone(),
@@ -166,6 +168,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         members,
         results,
         pruning,
+        marking,
         keeping,
         _books: books,
         _home: home,
@@ -209,11 +212,8 @@ async fn listen(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
 async fn open_log(data_dir: &DataDir, settings: &Settings, identity: &Identity) -> anyhow::Result<Opened> {
     let (dir, file) = (data_dir.clone(), settings.sqlite_db_file.to_string_lossy().into_owned());
     let identity = identity.clone();
-    let mut public_key = [0; 32];
-    // Reticulum's public key is the X25519 half, then the Ed25519 half; the latter signs.
-    public_key.copy_from_slice(&identity.public_key()[32..]);
     let signer = Signer {
-        key: LedgerKey { node: node_of(identity.id()), public_key },
+        key: LedgerKey { node: node_of(identity.id()), public_key: identity.public_key() },
         sign: Box::new(move |message| identity.sign(message)),
     };
     let open = move || consensus::open(&dir, &file, signer, Arc::new(driver::now));

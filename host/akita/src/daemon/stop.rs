@@ -80,6 +80,7 @@ impl Running {
         let deadline = Instant::now() + grace;
         self.intake.cancel();
         self.pruning.abort();
+        self.marking.abort();
         // It may be in the middle of a commit, which the log takes or not; nothing of it is needed any more.
         self.keeping.abort();
         if let Why::Broken(error) = why {
@@ -105,6 +106,7 @@ impl Running {
         let _ = tokio::time::timeout(LAST_WORDS, self.members).await;
         self.service.abort();
         let closed = self.store.close().await;
+        let _ = self.store.mark().await;
         self.sandbox.shutdown();
         self.mesh.shutdown().await;
         tracing::info!("the node has stopped");

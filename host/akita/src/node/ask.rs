@@ -13,7 +13,7 @@ use super::{Node, Reach, convert, internal};
 use crate::{
     cluster::{Books, CallFailed},
     store::LedgerQuery,
-    view::{ClusterView, LedgerPage, NodeError, TaskList, TaskView, VerifyView},
+    view::{ClusterView, NodeError, TaskList, TaskView},
 };
 
 /// Longest wait for the end of a task that one message over the mesh asks for; longer ones are asked again.
@@ -49,12 +49,16 @@ impl Node {
         Ok(None)
     }
 
-    async fn ask_leader<T: DeserializeOwned>(&self, ask: &Ask, extra: Duration) -> Result<Option<T>, NodeError> {
+    pub(super) async fn ask_leader<T: DeserializeOwned>(
+        &self,
+        ask: &Ask,
+        extra: Duration,
+    ) -> Result<Option<T>, NodeError> {
         let leader: NodeId = self.cluster.standing().leader;
         self.cluster.ask(leader, ask, extra).await.map_err(|error| no_answer(leader, &error))
     }
 
-    async fn must_ask<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, NodeError> {
+    pub(super) async fn must_ask<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, NodeError> {
         let answer = self.ask_leader(ask, Duration::ZERO).await?;
         answer.ok_or_else(|| NodeError::Internal("the leader gave no answer".into()))
     }
@@ -98,40 +102,6 @@ impl Node {
         Ok(TaskList { tasks: shown.map(|meta| convert::task(meta, None)).collect() })
     }
 
-    /// Rows of the cluster's ledger, or of this node's own.
-    ///
-    /// # Errors
-    /// The leader cannot be asked.
-    pub async fn ledger(&self, query: LedgerQuery, local: bool) -> Result<LedgerPage, NodeError> {
-        if local || self.cluster.leads() {
-            let page = self.store.ledger(query).await.map_err(internal)?;
-            let rows = page.rows.into_iter().map(convert::ledger_row).collect();
-            return Ok(LedgerPage { rows, total: page.total });
-        }
-        let event = query.event.map(|event| event.as_str().to_owned());
-        let limit = u32::try_from(query.limit).unwrap_or(u32::MAX);
-        self.must_ask(&Ask::Ledger { event, task: query.task, offset: query.offset, limit }).await
-    }
-
-    /// Verifies the cluster's ledger on the leader, or this node's own here.
-    ///
-    /// # Errors
-    /// The leader cannot be asked.
-    pub async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
-        if !local && !self.cluster.leads() {
-            return self.must_ask(&Ask::Verify).await;
-        }
-        let report = self.store.verify().await.map_err(internal)?;
-        Ok(VerifyView {
-            ok: report.ok,
-            rows: report.rows,
-            root: blake3::Hash::from_bytes(report.root).to_hex().to_string(),
-            checkpoints: report.checkpoints,
-            signed_rows: report.signed_rows,
-            problem: report.problem,
-        })
-    }
-
     /// The cluster: the leader's view, fresh where it answers.
     pub async fn cluster_view(&self) -> ClusterView {
         let name = self.cluster.cluster_name();
@@ -166,6 +136,7 @@ impl Node {
                 Ok(Some(pack(self.ledger(LedgerQuery { limit, offset, event, task }, true).await?)))
             }
             Ask::Verify => Ok(Some(pack(self.verify(true).await?))),
+            Ask::Proof(piece) => self.prove(piece).await,
             Ask::View => Ok(Some(pack(self.cluster.view()))),
             Ask::Emitted { task, here, since } => {
                 let reach = if here { Reach::Here } else { Reach::Next };
@@ -183,7 +154,7 @@ pub(super) fn no_answer(leader: NodeId, error: &CallFailed) -> NodeError {
     }
 }
 
-fn pack(value: impl Serialize) -> Vec<u8> {
+pub(super) fn pack(value: impl Serialize) -> Vec<u8> {
     rmp_serde::to_vec(&value).expect("views are plain data")
 }
 

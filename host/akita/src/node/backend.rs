@@ -9,6 +9,7 @@ use super::{Node, convert};
 use crate::{
     api::{Backend, LedgerFilter},
     blobs::BlobId,
+    proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage},
     store::LedgerQuery,
     telemetry::LogLine,
     view::{
@@ -48,6 +49,26 @@ impl Backend for Node {
 
     async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
         Node::verify(self, local).await
+    }
+
+    async fn ledger_head(&self, local: bool) -> Result<HeadView, NodeError> {
+        Node::ledger_head(self, local).await
+    }
+
+    async fn ledger_rows(&self, from: u64, limit: u32, local: bool) -> Result<RowsPage, NodeError> {
+        Node::ledger_rows(self, from, limit, local).await
+    }
+
+    async fn prove_row(&self, index: u64, local: bool) -> Result<RowProof, NodeError> {
+        Node::prove_row(self, index, local).await
+    }
+
+    async fn prove_range(&self, from: u64, to: u64, local: bool) -> Result<RangeProof, NodeError> {
+        Node::prove_range(self, from, to, local).await
+    }
+
+    fn ledger_keys(&self) -> KeyList {
+        Node::ledger_keys(self)
     }
 
     async fn cluster(&self) -> Result<ClusterView, NodeError> {

@@ -6,6 +6,7 @@ mod backend;
 mod blobs;
 mod children;
 mod convert;
+mod ledger;
 mod output;
 
 pub use convert::candidate as plugin_view;

@@ -46,6 +46,28 @@ pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
     open().map_err(|source| StoreError::Open { path: path.to_owned(), source: Box::new(source) })
 }
 
+/// A connection for who must not leave a trace: where there is no write-ahead log, none is made.
+pub(super) fn untouched(path: &Path) -> Result<Connection, StoreError> {
+    if log_size(path) > 0 {
+        return reader(path);
+    }
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect(Path::new(&format!("file:{escaped}?immutable=1")), flags, READER_CACHE_KIB)
+}
+
+/// Bytes that wait in the write-ahead log.
+pub(super) fn log_size(path: &Path) -> u64 {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).metadata().map_or(0, |found| found.len())
+}
+
+/// The schema that this program writes.
+pub(super) fn newest_version() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
 /// A connection that only reads.
 pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_CACHE_KIB)
@@ -67,8 +89,9 @@ fn version(conn: &Connection) -> Result<i64, StoreError> {
     Ok(conn.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
-/// Refuses, before anything is written, what another program or a newer Akita made.
-fn check_owner(conn: &Connection) -> Result<(), StoreError> {
+/// Refuses, before anything is written, what another program or a newer Akita made; the schema's version, 0 if there is
+/// none yet.
+pub(super) fn check_owner(conn: &Connection) -> Result<i64, StoreError> {
     let (found, known) = (version(conn)?, MIGRATIONS.len() as i64);
     let application: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let tables: i64 = conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -78,7 +101,7 @@ fn check_owner(conn: &Connection) -> Result<(), StoreError> {
     if found > known {
         return Err(StoreError::TooNew { found, known });
     }
-    Ok(())
+    Ok(found)
 }
 
 fn migrate(conn: &mut Connection) -> Result<(), StoreError> {

@@ -107,6 +107,30 @@ impl DataDir {
         Ok(DataDir { path: path.to_owned(), _lock: Arc::new(lock) })
     }
 
+    /// Looks at a directory that must be there, and holds its lock if there is one. It writes nothing.
+    ///
+    /// # Errors
+    /// It is not there, or a process uses it.
+    pub fn look(path: impl AsRef<Path>) -> Result<DataDir, DataDirError> {
+        let path = path.as_ref();
+        let fail = |source| DataDirError::new(path, source);
+        let found = path.metadata().map_err(fail)?;
+        if !found.is_dir() {
+            return Err(DataDirError::NotADirectory { path: path.to_owned() });
+        }
+        let mut lock = match File::open(path.join(LOCK_FILE)) {
+            Ok(lock) => lock,
+            // No node ever ran on it; the directory itself can be locked as well.
+            Err(error) if error.kind() == ErrorKind::NotFound => File::open(path).map_err(fail)?,
+            Err(error) => return Err(fail(error)),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(DataDir { path: path.to_owned(), _lock: Arc::new(lock) }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned(), pid: holder(&mut lock) }),
+            Err(TryLockError::Error(source)) => Err(fail(source)),
+        }
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -161,6 +185,22 @@ mod tests {
         assert_eq!(error.to_string(), format!("the data directory `{}` is in use by process {pid}", path.display()));
         drop(clone);
         DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_look_writes_nothing_and_sees_whether_it_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(DataDir::look(dir.path()).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(matches!(DataDir::look(dir.path().join("none")), Err(DataDirError::Io { .. })));
+        let held = DataDir::open(dir.path()).unwrap();
+        assert!(matches!(DataDir::look(dir.path()), Err(DataDirError::InUse { .. })));
+        drop(held);
+        let before = std::fs::read(dir.path().join(LOCK_FILE)).unwrap();
+        let looked = DataDir::look(dir.path()).unwrap();
+        assert!(DataDir::open(dir.path()).is_err());
+        drop(looked);
+        assert_eq!(std::fs::read(dir.path().join(LOCK_FILE)).unwrap(), before);
     }
 
     #[cfg(unix)]

@@ -32,6 +32,19 @@ pub enum StoreError {
     /// The disk or its rights.
     #[error("the disk does not read or write as it should: {0}")]
     Disk(Arc<rusqlite::Error>),
+    /// It has less than it had.
+    #[error(
+        "the ledger has {rows} rows, and had {before} before: this is an older copy of the database, or its \
+         write-ahead log (`-wal`) is gone"
+    )]
+    Older {
+        /// Rows now.
+        rows: u64,
+        /// Rows that were there.
+        before: u64,
+        /// The file that says so.
+        mark: PathBuf,
+    },
     /// What is in it contradicts itself.
     #[error("the database is damaged: {0}")]
     Damaged(String),
@@ -53,6 +66,10 @@ impl StoreError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
+            StoreError::Older { .. } => {
+                "put the files of the database back as they were, or a backup with `akita restore`; to go on with what \
+                 is there, and lose the rest, remove the file beside it that ends in `.head`"
+            }
             StoreError::Open { source, .. } => source.hint(),
             StoreError::TooNew { .. } => "install the newer version of Akita again, or use another data directory",
             StoreError::NotOurs => "choose another file name for the database, or another data directory",
@@ -61,7 +78,8 @@ impl StoreError {
                 "check that the data directory belongs to you and can be written, and that its disk is healthy"
             }
             StoreError::Damaged(_) => {
-                "keep a copy of the data directory, then restore a backup or start with an empty data directory"
+                "keep a copy of the data directory and see all that is wrong with `akita store check`; then put a \
+                 backup back with `akita restore`, or start with an empty data directory"
             }
             StoreError::Thread(_) => "allow the node's user more threads (`ulimit -u`), then start it again",
             StoreError::Sqlite(_) | StoreError::Panicked(_) => {

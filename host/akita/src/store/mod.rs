@@ -6,19 +6,24 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use akita_core::{
+    event::LedgerRow,
     id::{Millis, TaskId},
     state::State,
     task::{Content, Status},
 };
 
 mod blobs;
+mod check;
 mod connection;
+mod copy;
 mod counters;
 mod data_dir;
 mod error;
+mod inspect;
 mod kv;
 mod ledger;
 mod machine;
+mod mark;
 mod notes;
 mod readers;
 mod records;
@@ -32,15 +37,20 @@ pub(crate) mod testing;
 mod tests;
 
 pub use blobs::{BlobKey, BlobRow, charge};
+pub use check::{CheckReport, Finding, Verdict, check_file};
+pub use copy::{CopySummary, Settle, copy_file, settle};
 pub use data_dir::{DataDir, DataDirError};
 pub use error::StoreError;
 pub use kv::Put;
+pub(crate) use ledger::tree::Edge;
 pub use ledger::{
     checkpoint::{LedgerKey, SignFn, Signer},
     verify::VerifyReport,
 };
 pub use machine::Position;
-pub use records::{CheckpointRecord, LedgerHead, LedgerPage, LedgerQuery, OutboxItem, TaskMeta, TaskRecord};
+pub use records::{
+    CheckpointRecord, LedgerHead, LedgerPage, LedgerQuery, LedgerRange, OutboxItem, ProvenRow, TaskMeta, TaskRecord,
+};
 
 pub(crate) use machine::Machine;
 pub(crate) use writer::{Job, NotTaken, Writer};
@@ -71,8 +81,9 @@ pub(crate) struct Opened {
 pub(crate) fn open(dir: &DataDir, file: &str, signer: Signer) -> Result<Opened, StoreError> {
     let path = dir.file(file);
     let key = signer.key;
-    let machine = Machine::load(connection::writer(&path)?, signer)
-        .map_err(|source| StoreError::Open { path: path.clone(), source: Box::new(source) })?;
+    let refused = |source| StoreError::Open { path: path.clone(), source: Box::new(source) };
+    inspect::before_open(&path, &key).map_err(refused)?;
+    let machine = Machine::load(connection::writer(&path)?, signer).map_err(refused)?;
     let (state, position) = (machine.state().clone(), machine.position());
     let writer = Writer::start(machine, dir.clone())?;
     let store = Store { writer: writer.clone(), readers: readers::Readers::new(path), key };
@@ -84,7 +95,7 @@ pub(crate) fn open(dir: &DataDir, file: &str, signer: Signer) -> Result<Opened, 
 /// # Errors
 /// The file cannot be read. What does not agree is in the report.
 pub fn verify_file(path: &Path, key: &LedgerKey) -> Result<VerifyReport, StoreError> {
-    let verify = || ledger::verify::verify_ledger(&connection::reader(path)?, key);
+    let verify = || ledger::verify::verify_whole(&connection::reader(path)?, Some(key));
     verify().map_err(|source| StoreError::Open { path: path.to_owned(), source: Box::new(source) })
 }
 
@@ -179,13 +190,66 @@ impl Store {
         self.readers.read(move |conn| ledger::checkpoints(conn, limit.min(MAX_ROWS))).await
     }
 
+    /// At most `limit` rows of the ledger in their order from `from` on, and how many there are; at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// The database cannot be read, or a row in it cannot be understood.
+    pub async fn ledger_rows(&self, from: u64, limit: usize) -> Result<(Vec<LedgerRow>, u64), StoreError> {
+        self.readers.read(move |conn| ledger::prove::rows(conn, from, limit)).await
+    }
+
+    /// A checkpoint over `least` rows or more, or over all that there are: the newest one, or a new one where that is
+    /// too old. None where the ledger has not as many rows.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn signed_head(&self, least: Option<u64>) -> Result<Option<CheckpointRecord>, StoreError> {
+        if let Some(newest) = self.readers.read(move |conn| ledger::covering(conn, least)).await? {
+            return Ok(Some(newest));
+        }
+        let rows = self.readers.read(ledger::length).await?;
+        if least.is_some_and(|least| least > rows) {
+            return Ok(None);
+        }
+        let sign = |machine: &mut Machine| {
+            let time = machine.position().time;
+            machine.ledger.checkpoint(&machine.conn, time)?;
+            ledger::prove::newest(&machine.conn)
+        };
+        let newest = self.writer.write(writer::SMALL, sign).await?;
+        Ok(newest.filter(|newest| least.is_none_or(|least| newest.size >= least)))
+    }
+
+    /// A row with its audit path to a signed checkpoint; none if there is no such row.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn prove_row(&self, index: u64) -> Result<Option<ProvenRow>, StoreError> {
+        let Some(head) = self.signed_head(Some(index.saturating_add(1))).await? else { return Ok(None) };
+        let size = head.size;
+        let found = self.readers.read(move |conn| ledger::prove::row(conn, index, size)).await?;
+        Ok(found.map(|(row, path)| ProvenRow { row, path: path.into_iter().map(|hash| hash.0).collect(), head }))
+    }
+
+    /// The proof for the rows from `from` to before `to`, of which there must be one; none if there are not as many.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn prove_range(&self, from: u64, to: u64) -> Result<Option<LedgerRange>, StoreError> {
+        let Some(head) = self.signed_head(Some(to)).await? else { return Ok(None) };
+        let size = head.size;
+        let proof = self.readers.read(move |conn| ledger::prove::range(conn, from, to, size)).await?;
+        let plain = |hashes: Vec<tlog_tiles::Hash>| hashes.into_iter().map(|hash| hash.0).collect();
+        Ok(Some(LedgerRange { before: plain(proof.0), consistency: plain(proof.1), head }))
+    }
+
     /// Checks the whole ledger, while the node goes on. Some seconds for a million rows.
     ///
     /// # Errors
     /// The database cannot be read. What does not agree is in the report.
     pub async fn verify(&self) -> Result<VerifyReport, StoreError> {
         let key = self.key;
-        self.readers.read_long(move |conn| ledger::verify::verify_ledger(conn, &key)).await
+        self.readers.read_long(move |conn| ledger::verify::verify_whole(conn, Some(&key))).await
     }
 
     /// All that is in the outbox, oldest first.
@@ -257,6 +321,23 @@ impl Store {
             // Closed in order: it will not fail any more.
             None => std::future::pending().await,
         }
+    }
+
+    /// Notes beside the database how far its ledger has come, so that an older copy of it is known as one.
+    ///
+    /// # Errors
+    /// The database cannot be read. That the note cannot be written is only logged: it guards, and holds nothing.
+    pub async fn mark(&self) -> Result<(), StoreError> {
+        let path = self.readers.path().to_owned();
+        let mark = move |conn: &rusqlite::Connection| {
+            let now = mark::of(conn)?;
+            if let Some(mark) = now.filter(|now| mark::read(&path).as_ref() != Some(now)) {
+                let written = mark::write(&path, &mark);
+                let _ = written.inspect_err(|error| tracing::debug!(%error, "the ledger's length could not be noted"));
+            }
+            Ok(())
+        };
+        self.readers.read(mark).await
     }
 
     /// Commits what is queued, signs the ledger's end and ends the writer. Reading still works.

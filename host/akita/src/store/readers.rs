@@ -24,6 +24,11 @@ impl Readers {
         Arc::new(Readers { path, idle: Mutex::default(), room: Arc::new(Semaphore::new(READERS)) })
     }
 
+    /// The database.
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     /// Runs `work` with a connection, off the async threads.
     pub(super) async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
     where

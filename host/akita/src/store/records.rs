@@ -72,6 +72,28 @@ pub struct CheckpointRecord {
     pub note: String,
 }
 
+/// A row and the proof that it is under a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvenRow {
+    /// The row.
+    pub row: LedgerRow,
+    /// Hashes from its leaf to the root (RFC 6962).
+    pub path: Vec<[u8; 32]>,
+    /// The checkpoint.
+    pub head: CheckpointRecord,
+}
+
+/// The proof that rows are a stretch of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerRange {
+    /// Roots of the complete subtrees over the rows before the first, left to right.
+    pub before: Vec<[u8; 32]>,
+    /// That the ledger up to the last row is the beginning of the signed one (RFC 6962).
+    pub consistency: Vec<[u8; 32]>,
+    /// The checkpoint.
+    pub head: CheckpointRecord,
+}
+
 /// A task in the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxItem {

@@ -31,7 +31,8 @@ pub(crate) const ME: NodeId = NodeId([1; 16]);
 pub(crate) fn signer() -> Signer {
     let key = StandardSigner::new(SECRET).unwrap();
     let sign = Box::new(move |text: &[u8]| key.sign(text).unwrap().try_into().unwrap());
-    let public_key = BASE64_STANDARD.decode(PUBLIC).unwrap()[1..].try_into().unwrap();
+    let mut public_key = [0; 64];
+    public_key[32..].copy_from_slice(&BASE64_STANDARD.decode(PUBLIC).unwrap()[1..]);
     Signer { key: LedgerKey { node: ME, public_key }, sign }
 }
 

@@ -10,6 +10,7 @@ use tracing::Level;
 
 use crate::api::{Backend, LedgerFilter};
 use crate::blobs::BlobId;
+use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::telemetry::LogLine;
 use crate::view::{
     BlobList, BlobPut, ClusterView, LedgerPage, NewTask, NodeError, OutputView, PluginList, StatusView, SubmittedView,
@@ -137,7 +138,35 @@ impl Backend for Fake {
 
     async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
         self.ask(format!("verify {local}"))?;
-        Ok(VerifyView { ok: true, rows: 7, root: "00".into(), checkpoints: 1, signed_rows: 7, problem: None })
+        let (root, signers) = ("00".into(), vec!["ab".into()]);
+        Ok(VerifyView { ok: true, rows: 7, root, checkpoints: 1, signed_rows: 7, problem: None, signers })
+    }
+
+    async fn ledger_head(&self, local: bool) -> Result<HeadView, NodeError> {
+        self.ask(format!("head {local}"))?;
+        Ok(HeadView { size: 7, root: "00".into(), checkpoint: "akita/ab\n7\n".into(), keys: vec![] })
+    }
+
+    async fn ledger_rows(&self, from: u64, limit: u32, local: bool) -> Result<RowsPage, NodeError> {
+        self.ask(format!("rows {from} {limit} {local}"))?;
+        Ok(RowsPage { rows: vec![], total: 7 })
+    }
+
+    async fn prove_row(&self, index: u64, local: bool) -> Result<RowProof, NodeError> {
+        self.ask(format!("prove {index} {local}"))?;
+        Err(NodeError::NoSuchRow { index })
+    }
+
+    async fn prove_range(&self, from: u64, to: u64, local: bool) -> Result<RangeProof, NodeError> {
+        self.ask(format!("range {from} {to} {local}"))?;
+        let format = RangeProof::FORMAT.to_owned();
+        let (before, consistency, keys) = (vec![], vec![], vec![]);
+        Ok(RangeProof { format, from, to, before, consistency, checkpoint: String::new(), keys })
+    }
+
+    fn ledger_keys(&self) -> KeyList {
+        self.set(|inner| inner.asked.push("keys".into()));
+        KeyList { keys: vec![] }
     }
 
     async fn cluster(&self) -> Result<ClusterView, NodeError> {

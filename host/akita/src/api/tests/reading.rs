@@ -44,6 +44,13 @@ async fn each_route_asks_the_node_what_its_query_says() {
         (&ledger, local),
         ("/ledger/verify", "verify false"),
         ("/ledger/verify?local=1", "verify true"),
+        ("/ledger/head", "head false"),
+        ("/ledger/head?local=true", "head true"),
+        ("/ledger/rows", "rows 0 50 false"),
+        ("/ledger/rows?from=7&limit=1000&local=1", "rows 7 1000 true"),
+        ("/ledger/range?from=3&to=9&local=1", "range 3 9 true"),
+        ("/ledger/range?to=1", "range 0 1 false"),
+        ("/ledger/keys", "keys"),
         ("/logs", "logs 50 TRACE None"),
         ("/logs?level=warn&limit=2000&after=18446744073709551615", "logs 2000 WARN Some(18446744073709551615)"),
     ];
@@ -74,6 +81,11 @@ async fn queries_that_make_no_sense_are_refused_by_name() {
         ("/ledger?event_type=TASK", "`event_type` is `TASK`", "TASK_SUBMITTED"),
         ("/ledger?task_id=1", "`task_id` is `1`", "a task id"),
         ("/ledger/verify?local=yes", "`local` is `yes`", "true or false"),
+        ("/ledger/rows?limit=1001", "`limit` is `1001`", "1 to 1000"),
+        ("/ledger/proof/x", "`x` is no row of a ledger", "from 0"),
+        ("/ledger/proof/-1", "`-1` is no row", "from 0"),
+        ("/ledger/range?from=1", "`to` is missing", "the row after the last"),
+        ("/ledger/range?from=3&to=3", "not above `from`", "the row after the last"),
         ("/logs?level=loud", "`level` is `loud`", "error, warn"),
         ("/logs?limit=2001", "`limit` is `2001`", "1 to 2000"),
         (&format!("/tasks/{ID}?wait=61"), "`wait` is `61`", "0 to 60"),
@@ -96,6 +108,8 @@ async fn what_is_not_there_is_told_apart() {
     let fake = Fake::default();
     let (detail, _) = get(&fake, "/tasks/01890a5d-ac96-774b-bcce-b302099a8057").await.problem(404, "no-such-task");
     assert_eq!(detail, "no task 01890a5d-ac96-774b-bcce-b302099a8057 in this cluster");
+    let (detail, hint) = get(&fake, "/ledger/proof/9").await.problem(404, "no-such-row");
+    assert!(detail.contains("no row 9") && hint.contains("akita ledger head"), "{detail} / {hint}");
     let (detail, _) = get(&fake, "/statuses").await.problem(404, "not-found");
     assert_eq!(detail, "there is no `/statuses` here");
 

@@ -1,5 +1,10 @@
 //! `akita ledger`: what happened, and the proof that nothing of it was changed.
 
+mod check;
+mod export;
+mod files;
+mod head;
+mod prove;
 mod verify;
 mod view;
 
@@ -14,11 +19,22 @@ use crate::exit::ExitError;
 pub enum Ledger {
     View(view::ViewRows),
     Verify(verify::Verify),
+    Head(head::ShowHead),
+    Prove(prove::Prove),
+    Export(export::Export),
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Ledger) -> Result<(), ExitError> {
     match verb {
         Ledger::View(args) => view::run(session, globals, args),
         Ledger::Verify(args) => verify::run(session, globals, args),
+        Ledger::Head(args) => head::run(session, globals, args),
+        Ledger::Prove(args) => prove::run(session, globals, args),
+        Ledger::Export(args) => export::run(session, globals, args),
     }
+}
+
+/// The query of a command that may ask for the node's own copy.
+fn local(local: bool) -> Vec<(&'static str, String)> {
+    local.then(|| ("local", "true".to_owned())).into_iter().collect()
 }

@@ -1,10 +1,14 @@
 //! `akita ledger verify`: whether the ledger is what it was when it was written.
 
+use std::path::PathBuf;
+
+use akita_core::NodeId;
 use clap::Args;
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde_json::Value;
 
+use super::{check, local};
 use crate::cli::Globals;
 use crate::cli::client::{Client, parse};
 use crate::cli::render::{counted, thousands};
@@ -14,23 +18,52 @@ use crate::exit::{ExitCode, ExitError};
 
 /// Check that no row of the ledger was changed, and that its signed checkpoints fit
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "Without a file the asked node checks the whole ledger. --against does that too, and \
+checks that the ledger goes on from a checkpoint that was kept before. --proof and --export check what `ledger \
+prove` and `ledger export --with-proof` wrote, without any node; an export without a proof is compared with the \
+asked node's rows. A signature counts if it is that of a node of the cluster (--against), or of a node that \
+--node names.
+
+Examples:
   akita ledger verify
-  akita ledger verify -o json || echo 'somebody changed the ledger'")]
+  akita ledger verify -o json || echo 'somebody changed the ledger'
+  akita ledger verify --against head.txt
+  akita ledger verify --proof row-17.json --node 6f1d0c5e9b7a48d3a2c4e6f80917b5d3
+  akita ledger verify --export ledger.jsonl")]
 pub struct Verify {
     /// Check the asked node's own copy instead of the leader's
-    #[arg(long)]
+    #[arg(long, conflicts_with = "proof")]
     local: bool,
+    /// Check also that the ledger goes on from the checkpoint in this file
+    #[arg(long, value_name = "FILE", group = "file")]
+    against: Option<PathBuf>,
+    /// Check the proof of a row in this file instead; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "file")]
+    proof: Option<PathBuf>,
+    /// Check the rows in this file instead
+    #[arg(long, value_name = "FILE", group = "file")]
+    export: Option<PathBuf>,
+    /// The checkpoint must be signed by this node; repeatable: by one of them
+    #[arg(long, value_name = "ID", requires = "file")]
+    node: Vec<NodeId>,
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Verify) -> Result<(), ExitError> {
-    let query: Vec<_> = args.local.then(|| ("local", "true".to_owned())).into_iter().collect();
-    let reply = Client::new(session, globals)?.get("/ledger/verify", &query)?;
-    session.show(globals.output, &reply, render)?;
+    if let Some(path) = &args.proof {
+        return check::proof(session, globals, path, &args.node);
+    }
+    if let Some(path) = &args.export {
+        return check::export(session, globals, path, &args.node, args.local);
+    }
+    let reply = Client::new(session, globals)?.get("/ledger/verify", &local(args.local))?;
+    if args.against.is_none() || !View(&parse(&reply)?).is("ok") {
+        session.show(globals.output, &reply, render)?;
+    }
     let found = parse(&reply)?;
     let found = View(&found);
     if found.is("ok") {
-        return Ok(());
+        let against = args.against.as_ref();
+        return against.map_or(Ok(()), |path| check::against(session, globals, path, &args.node, args.local));
     }
     let problem = found.some_text("problem").unwrap_or("the node names no reason");
     let error = ExitError::new(ExitCode::LedgerInvalid, format!("the ledger does not verify: {problem}"));
@@ -50,5 +83,8 @@ fn render(reply: &Value, _now: Timestamp) -> String {
     if count("checkpoints") == 0 {
         return format!("{}: {rows}, no signed checkpoint yet\nroot  {root}\n", "the ledger verifies".green());
     }
-    format!("{}: {rows}, {signed} of them under {checkpoints}\nroot  {root}\n", "the ledger verifies".green())
+    let signers = found.words("signers").join(", ");
+    let signers = if signers.is_empty() { signers } else { format!("signed by  {signers}\n") };
+    let verifies = "the ledger verifies".green();
+    format!("{verifies}: {rows}, {signed} of them under {checkpoints}\nroot  {root}\n{signers}")
 }

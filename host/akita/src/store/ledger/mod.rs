@@ -18,6 +18,7 @@ use super::{
 };
 
 pub(super) mod checkpoint;
+pub(super) mod prove;
 #[cfg(test)]
 mod tests;
 pub(super) mod tree;
@@ -120,6 +121,12 @@ pub(super) fn head(conn: &Connection) -> Result<LedgerHead, StoreError> {
     let rows = length(&moment)?;
     let Hash(root) = Edge::load(&moment, rows)?.root();
     Ok(LedgerHead { rows, root })
+}
+
+/// The newest checkpoint if it covers `least` rows; all rows when none are named.
+pub(super) fn covering(conn: &Connection, least: Option<u64>) -> Result<Option<CheckpointRecord>, StoreError> {
+    let least = least.map_or_else(|| length(conn), Ok)?;
+    Ok(prove::newest(conn)?.filter(|newest| newest.size >= least))
 }
 
 /// The newest checkpoints, newest first.

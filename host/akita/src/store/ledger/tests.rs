@@ -148,3 +148,39 @@ async fn another_nodes_key_does_not_verify() {
     let problem = verify_file(&log.database(), &key).unwrap().problem.unwrap();
     assert!(problem.contains("is not signed by this node's key"), "{problem}");
 }
+
+/// The keys of the signer of these tests do not hash to its node's id, so what is given out is checked piece by piece.
+#[tokio::test]
+async fn rows_and_stretches_are_proved_up_to_a_head_that_covers_them() {
+    let log = Log::new().await;
+    for n in 1..=9 {
+        log.one(submit(task(n))).await;
+    }
+    let store = &log.opened.store;
+    assert!(store.checkpoints(9).await.unwrap().is_empty());
+    let found = store.prove_row(4).await.unwrap().unwrap();
+    assert_eq!((found.row.index, found.head.size), (4, 10));
+    let path = found.path.into_iter().map(tlog_tiles::Hash).collect();
+    let leaf = tlog_tiles::record_hash(&found.row.leaf());
+    tlog_tiles::check_record(&path, 10, tlog_tiles::Hash(found.head.root), 4, leaf).unwrap();
+    // A head that covers what is asked for is not made again; one over all rows is, when rows came.
+    log.one(submit(task(10))).await;
+    assert_eq!(store.prove_row(9).await.unwrap().unwrap().head.size, 10);
+    assert_eq!(store.signed_head(None).await.unwrap().unwrap().size, 11);
+    assert_eq!(store.signed_head(None).await.unwrap().unwrap().size, 11);
+    assert_eq!(store.checkpoints(9).await.unwrap().len(), 2);
+    assert_eq!(store.prove_row(11).await.unwrap(), None);
+    assert_eq!(store.prove_row(u64::MAX).await.unwrap(), None);
+    assert_eq!(store.prove_range(3, 12).await.unwrap(), None);
+    let range = store.prove_range(5, 7).await.unwrap().unwrap();
+    let (rows, total) = store.ledger_rows(5, 2).await.unwrap();
+    assert_eq!((rows.len(), total), (2, 11));
+    let before = range.before.into_iter().map(tlog_tiles::Hash).collect();
+    let mut edge = crate::store::Edge::of(5, before).unwrap();
+    rows.iter().for_each(|row| edge.add(tlog_tiles::record_hash(&row.leaf())));
+    let consistency = range.consistency.into_iter().map(tlog_tiles::Hash).collect();
+    let root = tlog_tiles::Hash(range.head.root);
+    tlog_tiles::check_tree(&consistency, range.head.size, root, 7, edge.root()).unwrap();
+    let report = store.verify().await.unwrap();
+    assert_eq!((report.ok, report.signers), (true, vec![ME]));
+}

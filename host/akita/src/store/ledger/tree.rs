@@ -8,7 +8,7 @@ use crate::store::error::StoreError;
 
 /// Roots of the complete subtrees that make up a tree, left to right, each with its stored hash index. At most 64.
 #[derive(Default)]
-pub(in crate::store) struct Edge {
+pub(crate) struct Edge {
     size: u64,
     roots: Vec<(u64, Hash)>,
 }
@@ -35,8 +35,21 @@ impl Edge {
         Ok(Edge { size, roots })
     }
 
+    /// The edge of a tree of `size` rows whose complete subtrees have these roots, left to right; none if there are more
+    /// or fewer.
+    pub(crate) fn of(size: u64, roots: Vec<Hash>) -> Option<Edge> {
+        let indexes = sub_tree_index(0, size, Vec::new());
+        let fits = indexes.len() == roots.len();
+        fits.then(|| Edge { size, roots: indexes.into_iter().zip(roots).collect() })
+    }
+
+    /// The roots of its complete subtrees, left to right.
+    pub(in crate::store) fn into_roots(self) -> Vec<Hash> {
+        self.roots.into_iter().map(|(_, hash)| hash).collect()
+    }
+
     /// Rows in the tree.
-    pub(in crate::store) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
@@ -55,8 +68,14 @@ impl Edge {
         self.size += 1;
     }
 
+    /// Takes in the next leaf.
+    pub(crate) fn add(&mut self, leaf: Hash) {
+        let (first, hashes) = self.next(leaf);
+        self.push(first, &hashes);
+    }
+
     /// The root.
-    pub(in crate::store) fn root(&self) -> Hash {
+    pub(crate) fn root(&self) -> Hash {
         tree_hash(self.size, self).expect("the edge has what the root needs")
     }
 }

@@ -1,6 +1,7 @@
 //! Checks the whole ledger against its hashes and its signed checkpoints. It reads in short steps, so that it never
 //! keeps the writer's log from being cut, and holds one step in memory.
 
+use akita_core::NodeId;
 use rusqlite::{Connection, OptionalExtension, params};
 use tlog_tiles::{Hash, record_hash, split_stored_hash_index, stored_hash_count, stored_hash_index};
 
@@ -26,6 +27,8 @@ pub struct VerifyReport {
     pub checkpoints: u64,
     /// Rows that the last of these covers. Only they are proven by a signature.
     pub signed_rows: u64,
+    /// Who signed the last of these checkpoints: this node, and whoever else.
+    pub signers: Vec<NodeId>,
     /// The first thing that does not agree, naming the row.
     pub problem: Option<String>,
 }
@@ -42,12 +45,25 @@ impl<E: Into<StoreError>> From<E> for Stop {
     }
 }
 
-/// Checks every row that is there now.
+/// Checks every row that is there now. Without a key the signatures of checkpoints are not checked.
 ///
 /// # Errors
 /// The database cannot be read. What does not agree is no error but [`VerifyReport::problem`].
-pub(in crate::store) fn verify_ledger(conn: &Connection, key: &LedgerKey) -> Result<VerifyReport, StoreError> {
-    let mut check = Check { conn, key, edge: Edge::default(), checkpoints: 0, signed: 0 };
+pub(in crate::store) fn verify_whole(conn: &Connection, key: Option<&LedgerKey>) -> Result<VerifyReport, StoreError> {
+    verify_from(conn, key, Edge::default())
+}
+
+/// Checks the last rows, as many as are looked at in one step: what a node goes on from.
+///
+/// # Errors
+/// As above.
+pub(in crate::store) fn verify_tail(conn: &Connection, key: &LedgerKey) -> Result<VerifyReport, StoreError> {
+    let from = length(conn)?.saturating_sub(STEP);
+    verify_from(conn, Some(key), Edge::load(conn, from)?)
+}
+
+fn verify_from(conn: &Connection, key: Option<&LedgerKey>, edge: Edge) -> Result<VerifyReport, StoreError> {
+    let mut check = Check { conn, key, edge, checkpoints: 0, signed: 0, signers: Vec::new() };
     let problem = match check.run() {
         Ok(()) => None,
         Err(Stop::Problem(problem)) => Some(problem),
@@ -60,16 +76,18 @@ pub(in crate::store) fn verify_ledger(conn: &Connection, key: &LedgerKey) -> Res
         root,
         checkpoints: check.checkpoints,
         signed_rows: check.signed,
+        signers: check.signers,
         problem,
     })
 }
 
 struct Check<'a> {
     conn: &'a Connection,
-    key: &'a LedgerKey,
+    key: Option<&'a LedgerKey>,
     edge: Edge,
     checkpoints: u64,
     signed: u64,
+    signers: Vec<NodeId>,
 }
 
 struct Signed {
@@ -176,13 +194,14 @@ impl Check<'_> {
     fn checkpoint(&mut self, signed: Signed) -> Result<(), Stop> {
         let (size, root) = (signed.size, self.edge.root());
         let (from, to) = (self.signed, size - 1);
-        checkpoint::check(&signed.note, self.key, size, root)
+        let signers = checkpoint::check(&signed.note, self.key, size, root)
             .map_err(|why| Stop::Problem(format!("rows {from} to {to}: the checkpoint after row {to} {why}")))?;
         if signed.root != root.0 {
             return Err(Stop::Problem(format!("row {to}: the root in the checkpoint after it was changed")));
         }
         self.checkpoints += 1;
         self.signed = size;
+        self.signers = signers;
         Ok(())
     }
 }

@@ -1,0 +1,171 @@
+//! The cluster's ledger as this node shows it: the leader's, or its own copy. Proofs are made by whoever has the rows and
+//! passed on as they are; who gets them checks them.
+
+use akita_core::{
+    NodeId,
+    wire::{Ask, LedgerAsk},
+};
+
+use super::{Node, ask::pack, convert, internal};
+use crate::{
+    cluster::peer_of,
+    proof::{ExactRow, HeadView, KeyList, KeyView, RangeProof, RowProof, RowsPage},
+    store::{LedgerKey, LedgerQuery, MAX_ROWS},
+    view::{LedgerPage, NodeError, VerifyView},
+};
+
+impl Node {
+    /// Rows of the cluster's ledger, or of this node's own.
+    ///
+    /// # Errors
+    /// The leader cannot be asked.
+    pub async fn ledger(&self, query: LedgerQuery, local: bool) -> Result<LedgerPage, NodeError> {
+        if local || self.cluster.leads() {
+            let page = self.store.ledger(query).await.map_err(internal)?;
+            let rows = page.rows.into_iter().map(convert::ledger_row).collect();
+            return Ok(LedgerPage { rows, total: page.total });
+        }
+        let event = query.event.map(|event| event.as_str().to_owned());
+        let limit = u32::try_from(query.limit).unwrap_or(u32::MAX);
+        self.must_ask(&Ask::Ledger { event, task: query.task, offset: query.offset, limit }).await
+    }
+
+    /// Verifies the cluster's ledger on the leader, or this node's own here.
+    ///
+    /// # Errors
+    /// The leader cannot be asked.
+    pub async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
+        if !local && !self.cluster.leads() {
+            return self.must_ask(&Ask::Verify).await;
+        }
+        let report = self.store.verify().await.map_err(internal)?;
+        Ok(VerifyView {
+            ok: report.ok,
+            rows: report.rows,
+            root: blake3::Hash::from_bytes(report.root).to_hex().to_string(),
+            checkpoints: report.checkpoints,
+            signed_rows: report.signed_rows,
+            problem: report.problem,
+            signers: report.signers.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// The newest signed checkpoint, over all rows.
+    ///
+    /// # Errors
+    /// The leader cannot be asked, or nothing is in the ledger yet.
+    pub async fn ledger_head(&self, local: bool) -> Result<HeadView, NodeError> {
+        if !local && !self.cluster.leads() {
+            return self.ask_proof(LedgerAsk::Head, 0).await;
+        }
+        let head = self.store.signed_head(None).await.map_err(internal)?.ok_or(NodeError::NoSuchRow { index: 0 })?;
+        let keys = self.keys_of_signers(&head.note);
+        Ok(HeadView { size: head.size, root: hex(head.root), checkpoint: head.note, keys })
+    }
+
+    /// Rows in their order from `from` on.
+    ///
+    /// # Errors
+    /// The leader cannot be asked.
+    pub async fn ledger_rows(&self, from: u64, limit: u32, local: bool) -> Result<RowsPage, NodeError> {
+        if !local && !self.cluster.leads() {
+            return self.ask_proof(LedgerAsk::Rows { from, limit }, from).await;
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(MAX_ROWS);
+        let (rows, total) = self.store.ledger_rows(from, limit).await.map_err(internal)?;
+        Ok(RowsPage { rows: rows.iter().map(ExactRow::of).collect(), total })
+    }
+
+    /// The proof of a row.
+    ///
+    /// # Errors
+    /// There is no such row, or the leader cannot be asked.
+    pub async fn prove_row(&self, index: u64, local: bool) -> Result<RowProof, NodeError> {
+        if !local && !self.cluster.leads() {
+            return self.ask_proof(LedgerAsk::Row { index }, index).await;
+        }
+        let found = self.store.prove_row(index).await.map_err(internal)?.ok_or(NodeError::NoSuchRow { index })?;
+        Ok(RowProof {
+            format: RowProof::FORMAT.to_owned(),
+            row: ExactRow::of(&found.row),
+            audit_path: found.path.into_iter().map(hex).collect(),
+            keys: self.keys_of_signers(&found.head.note),
+            checkpoint: found.head.note,
+        })
+    }
+
+    /// The proof of the rows from `from` to before `to`.
+    ///
+    /// # Errors
+    /// There are not as many, or the leader cannot be asked.
+    pub async fn prove_range(&self, from: u64, to: u64, local: bool) -> Result<RangeProof, NodeError> {
+        let last = to.saturating_sub(1);
+        if from >= to {
+            return Err(NodeError::NoSuchRow { index: last });
+        }
+        if !local && !self.cluster.leads() {
+            return self.ask_proof(LedgerAsk::Range { from, to }, last).await;
+        }
+        let found = self.store.prove_range(from, to).await.map_err(internal)?;
+        let found = found.ok_or(NodeError::NoSuchRow { index: last })?;
+        Ok(RangeProof {
+            format: RangeProof::FORMAT.to_owned(),
+            from,
+            to,
+            before: found.before.into_iter().map(hex).collect(),
+            consistency: found.consistency.into_iter().map(hex).collect(),
+            keys: self.keys_of_signers(&found.head.note),
+            checkpoint: found.head.note,
+        })
+    }
+
+    /// The keys of this node and of those that it counts to its cluster.
+    pub fn ledger_keys(&self) -> KeyList {
+        let view = self.cluster.last_view().into_iter().flat_map(|view| view.nodes).map(|node| node.node);
+        let mut nodes: Vec<NodeId> =
+            [self.cluster.standing().leader].into_iter().chain(self.cluster.members()).collect();
+        nodes.extend(view);
+        nodes.retain(|node| *node != self.me);
+        nodes.sort_unstable();
+        nodes.dedup();
+        let others = nodes.into_iter().filter_map(|node| self.key_of(node));
+        let keys = [self.store.ledger_key()].into_iter().chain(others).take(MAX_ROWS);
+        KeyList { keys: keys.map(|key| KeyView::of(&key)).collect() }
+    }
+
+    /// A node's key, if this one has heard it.
+    fn key_of(&self, node: NodeId) -> Option<LedgerKey> {
+        if node == self.me {
+            return Some(self.store.ledger_key());
+        }
+        self.mesh.peer_public_key(peer_of(node)).map(|public_key| LedgerKey { node, public_key })
+    }
+
+    fn keys_of_signers(&self, note: &str) -> Vec<KeyView> {
+        let signers = crate::proof::Head::read(note).map(|head| head.signers()).unwrap_or_default();
+        signers.into_iter().filter_map(|node| self.key_of(node)).map(|key| KeyView::of(&key)).collect()
+    }
+
+    async fn ask_proof<T: serde::de::DeserializeOwned>(&self, piece: LedgerAsk, index: u64) -> Result<T, NodeError> {
+        let answer = self.ask_leader(&Ask::Proof(piece), std::time::Duration::ZERO).await?;
+        answer.ok_or(NodeError::NoSuchRow { index })
+    }
+
+    /// Answers another node from this one's own copy; nothing if there are no such rows.
+    pub(super) async fn prove(&self, piece: LedgerAsk) -> Result<Option<Vec<u8>>, NodeError> {
+        let packed = match piece {
+            LedgerAsk::Head => self.ledger_head(true).await.map(pack),
+            LedgerAsk::Rows { from, limit } => self.ledger_rows(from, limit, true).await.map(pack),
+            LedgerAsk::Row { index } => self.prove_row(index, true).await.map(pack),
+            LedgerAsk::Range { from, to } => self.prove_range(from, to, true).await.map(pack),
+        };
+        match packed {
+            Err(NodeError::NoSuchRow { .. }) => Ok(None),
+            packed => packed.map(Some),
+        }
+    }
+}
+
+fn hex(hash: [u8; 32]) -> String {
+    blake3::Hash::from_bytes(hash).to_hex().to_string()
+}
