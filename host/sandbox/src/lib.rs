@@ -23,6 +23,7 @@ mod load;
 mod mode;
 mod outcome;
 mod plugin;
+mod priority;
 mod run;
 mod slot;
 mod store;
@@ -137,6 +138,7 @@ impl Sandbox {
             .worker_threads(config.guest_threads)
             .max_blocking_threads(1)
             .thread_name("akita-guest")
+            .on_thread_start(priority::lower)
             .event_interval(TURNS_BETWEEN_LOOKS)
             .global_queue_interval(TURNS_BETWEEN_LOOKS)
             // No I/O: guests reach no socket, and without it a look at the timers needs no system call.

@@ -36,6 +36,7 @@ async fn main() -> Result<(), AnyError> {
     let sandbox = Sandbox::new(config)?;
     speed::baseline(&report, runs).await?;
     speed::measure(&report, &sandbox, "text", &guests::echo(), "run", runs).await?;
+    speed::typed(&report, &sandbox, &guests::resizer().component(), runs).await?;
     for plugin in &plugins {
         let (path, action) = plugin.split_once('=').ok_or("write PLUGIN.wasm=ACTION")?;
         let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".wasm");

@@ -60,6 +60,23 @@ pub async fn measure(
     Ok(())
 }
 
+/// What a call by way of JSON costs beside one of bytes: the same 100 bytes, to the same component.
+pub async fn typed(report: &Report, sandbox: &Sandbox, component: &[u8], runs: usize) -> Result<(), AnyError> {
+    let plugin = sandbox.load_bytes(component)?;
+    let input = format!(r#"{{"image":"{}","into":{{"width":640,"height":480}}}}"#, "QUJD".repeat(14));
+    let typed = Job::new("fit", "application/json", input.into_bytes());
+    let bytes = Job::new("run", "application/octet-stream", typed.input.clone());
+    let mut costs = Vec::new();
+    for (name, job) in [("bytes", bytes), ("typed", typed)] {
+        one_by_one(sandbox, &plugin, &job, WARM_UP).await?;
+        let rate = at_once(sandbox, &plugin, &job, runs).await?;
+        report.row(&format!("{name} call: invocations per CPU second"), rate, "/s");
+        costs.push(1.0 / rate);
+    }
+    report.row("typed call, times a bytes call", costs[1] / costs[0], "x");
+    Ok(())
+}
+
 type Plugin = std::sync::Arc<akita_sandbox::Plugin>;
 
 async fn one_by_one(sandbox: &Sandbox, plugin: &Plugin, job: &Job, runs: usize) -> Result<Vec<Duration>, AnyError> {

@@ -78,6 +78,46 @@ pub fn running(run: impl Into<String>) -> Vec<u8> {
     Guest { run: run.into(), ..Guest::default() }.component()
 }
 
+/// The interface of another package.
+const IMAGING: &str = "package acme:imaging@1.2.0;
+    interface resize {
+      record size { width: u32, height: option<u32> }
+      variant problem { not-an-image, too-large(u32) }
+      fit: func(image: list<u8>, into: size) -> result<list<u8>, problem>;
+      twice: func(x: u32) -> u32;
+      spin: func();
+      crash: func() -> string;
+    }";
+
+/// What its functions do, after the canonical ABI. `fit` gives the image back; a width of 0 and one over 1000 are its errors.
+const FUNCTIONS: &str = r#"
+  (func (export "acme:imaging/resize@1.2.0#fit") (param i32 i32 i32 i32 i32) (result i32)
+    (if (i32.eqz (local.get 2)) (then
+      (i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 260) (i32.const 0))
+      (return (i32.const 256))))
+    (if (i32.gt_u (local.get 2) (i32.const 1000)) (then
+      (i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 260) (i32.const 1))
+      (i32.store (i32.const 264) (local.get 2))
+      (return (i32.const 256))))
+    (i32.store8 (i32.const 256) (i32.const 0))
+    (i32.store (i32.const 260) (local.get 0))
+    (i32.store (i32.const 264) (local.get 1))
+    (i32.const 256))
+  (func (export "acme:imaging/resize@1.2.0#twice") (param i32) (result i32)
+    (i32.mul (local.get 0) (i32.const 2)))
+  (func (export "acme:imaging/resize@1.2.0#spin") (loop $forever (br $forever)))
+  (func (export "acme:imaging/resize@1.2.0#crash") (result i32) (unreachable))"#;
+
+/// A plugin with `actions` and that interface.
+pub fn resizer() -> Guest {
+    Guest {
+        packages: vec![IMAGING],
+        wit_edits: vec![("export actions; }", "export actions; export acme:imaging/resize@1.2.0; }")],
+        wat_items: FUNCTIONS.into(),
+        ..Guest::default()
+    }
+}
+
 /// The plain echo.
 pub fn echo() -> Vec<u8> {
     Guest::default().component()

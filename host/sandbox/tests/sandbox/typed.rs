@@ -5,48 +5,8 @@ use std::time::Duration;
 use akita_sandbox::{Failure, FailureKind, Job, Limits, LoadError, Mode};
 use serde_json::{Value, json};
 
-use crate::guests::{ECHO, Guest};
+use crate::guests::{ECHO, Guest, resizer};
 use crate::{config, load, run, shared};
-
-/// The interface of another package.
-const IMAGING: &str = "package acme:imaging@1.2.0;
-    interface resize {
-      record size { width: u32, height: option<u32> }
-      variant problem { not-an-image, too-large(u32) }
-      fit: func(image: list<u8>, into: size) -> result<list<u8>, problem>;
-      twice: func(x: u32) -> u32;
-      spin: func();
-      crash: func() -> string;
-    }";
-
-/// What its functions do, after the canonical ABI. `fit` gives the image back; a width of 0 and one over 1000 are its errors.
-const FUNCTIONS: &str = r#"
-  (func (export "acme:imaging/resize@1.2.0#fit") (param i32 i32 i32 i32 i32) (result i32)
-    (if (i32.eqz (local.get 2)) (then
-      (i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 260) (i32.const 0))
-      (return (i32.const 256))))
-    (if (i32.gt_u (local.get 2) (i32.const 1000)) (then
-      (i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 260) (i32.const 1))
-      (i32.store (i32.const 264) (local.get 2))
-      (return (i32.const 256))))
-    (i32.store8 (i32.const 256) (i32.const 0))
-    (i32.store (i32.const 260) (local.get 0))
-    (i32.store (i32.const 264) (local.get 1))
-    (i32.const 256))
-  (func (export "acme:imaging/resize@1.2.0#twice") (param i32) (result i32)
-    (i32.mul (local.get 0) (i32.const 2)))
-  (func (export "acme:imaging/resize@1.2.0#spin") (loop $forever (br $forever)))
-  (func (export "acme:imaging/resize@1.2.0#crash") (result i32) (unreachable))"#;
-
-/// A plugin with `actions` and that interface.
-fn both() -> Guest {
-    Guest {
-        packages: vec![IMAGING],
-        wit_edits: vec![("export actions; }", "export actions; export acme:imaging/resize@1.2.0; }")],
-        wat_items: FUNCTIONS.into(),
-        ..Guest::default()
-    }
-}
 
 /// One that has that interface alone.
 fn alone() -> Guest {
@@ -56,7 +16,7 @@ fn alone() -> Guest {
             ("(export \"akita:plugin/actions@0.1.0#describe\")", ""),
             ("(export \"akita:plugin/actions@0.1.0#run\")", ""),
         ],
-        ..both()
+        ..resizer()
     }
 }
 
@@ -98,7 +58,7 @@ async fn without_actions_the_package_gives_name_and_version() {
 
 #[tokio::test]
 async fn beside_actions_both_are_there() {
-    let component = both().component();
+    let component = resizer().component();
     for _ in 0..2 {
         let plugin = load(&component);
         assert_eq!(plugin.name(), "guest");
@@ -243,7 +203,7 @@ async fn a_start_function_that_loops_costs_a_typed_call_its_time_and_no_more() {
 async fn typed_exports_run_in_deterministic_mode_too() {
     // Compiled anew for the mode, where each function lies elsewhere: alone, and beside `actions`.
     let mode = Mode::Deterministic { time: Duration::from_secs(10) };
-    for guest in [alone(), both()] {
+    for guest in [alone(), resizer()] {
         let plugin = load(&guest.component());
         let twice = Job { mode, ..job("twice", &json!({"x": 21})) };
         assert_eq!(run(&plugin, twice).await.unwrap().body, b"42");
@@ -251,6 +211,6 @@ async fn typed_exports_run_in_deterministic_mode_too() {
         let endless = Job { mode: short, ..job("spin", &json!({})) };
         assert_eq!(run(&plugin, endless).await.unwrap_err().kind, FailureKind::FuelLimit);
     }
-    let plugin = load(&both().component());
+    let plugin = load(&resizer().component());
     assert_eq!(run(&plugin, Job { mode, ..crate::job(b"bytes") }).await.unwrap().body, b"bytes");
 }
