@@ -44,3 +44,4 @@ mod transport;
 mod trust;
 mod tutorial;
 mod versions;
+mod voters;

@@ -100,6 +100,7 @@ impl Stranger {
             incarnation: 1,
             protected: true,
             nonce: [nonce; 16],
+            established: false,
         }
     }
 
@@ -223,6 +224,7 @@ fn who_is_not_admitted_can_neither_read_nor_take_nor_answer_a_task() {
         memory: 0,
         rtt_ms: 0,
         leaving: false,
+        voters: None,
     };
     stranger.refused(&report, Refusal::NotAdmitted);
     assert_eq!(node.task(&waits)["status"], "pending");

@@ -5,18 +5,22 @@ mod stop;
 
 use std::time::Duration;
 
-use akita_core::Millis;
+use akita_core::{Command, Millis, command::MAX_PRUNED};
 use akita_mesh::Interfaces;
 use tokio::task::JoinHandle;
 
-use crate::{config::Settings, driver, exit::ExitError, node::Node, store::Store};
+use crate::{
+    config::Settings,
+    driver::{self, Driver},
+    exit::ExitError,
+    node::Node,
+    store::Store,
+};
 
 /// How often ended tasks are looked through for those that may be forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
 /// How often the ledger's length is noted beside the database, if rows came: a small file each time.
 const MARK_EVERY: Duration = Duration::from_secs(2);
-/// Tasks forgotten in one transaction: short, so that submissions do not wait for it.
-const PRUNE_BATCH: u32 = 500;
 
 /// Runs a node until it is told to stop or cannot go on.
 ///
@@ -73,20 +77,24 @@ fn spawn_marking(store: Store) -> JoinHandle<()> {
 }
 
 /// Forgets ended tasks that are older, or more, than the settings keep. The ledger keeps all its rows.
-fn spawn_pruning(store: Store, retention: Duration, keep_max: u64) -> JoinHandle<()> {
+fn spawn_pruning(store: Store, driver: Driver, retention: Duration, keep_max: u64) -> JoinHandle<()> {
     let retention = Millis::try_from(retention.as_millis()).unwrap_or(Millis::MAX);
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(PRUNE_EVERY).await;
+            let older_than = driver::now().saturating_sub(retention);
             loop {
-                let older_than = driver::now().saturating_sub(retention);
-                match store.prune_results(older_than, keep_max, PRUNE_BATCH).await {
-                    Ok(0) => break,
-                    Ok(gone) => tracing::debug!(gone, "ended tasks were forgotten"),
+                match store.prunable(older_than, keep_max).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
                     Err(error) => {
                         tracing::warn!(%error, "ended tasks could not be forgotten");
                         return;
                     }
+                }
+                // Whoever leads forgets for all voters; elsewhere this comes to nothing.
+                if driver.commit(vec![Command::Prune { older_than, keep_max, most: MAX_PRUNED }]).await.is_err() {
+                    break;
                 }
             }
         }

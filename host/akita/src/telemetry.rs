@@ -130,9 +130,10 @@ pub fn init(settings: &Settings) -> LogRing {
 }
 
 /// Our own crates at the level that was asked for, libraries from `warn` up. `akita` stands for all of our crates:
-/// a filter matches every target that begins with it.
+/// a filter matches every target that begins with it. The consensus engine warns of each heartbeat that has no answer,
+/// several times a second while a voter is away; the cluster says that once.
 fn filter(level: Level) -> EnvFilter {
-    EnvFilter::new(format!("{},akita={level}", level.min(Level::WARN)))
+    EnvFilter::new(format!("{},openraft=error,akita={level}", level.min(Level::WARN)))
 }
 
 fn colour() -> bool {
@@ -244,6 +245,7 @@ mod tests {
             tracing::debug!(target: "akita_mesh::link", "ours too");
             tracing::info!(target: "rns_net", "theirs");
             tracing::warn!(target: "rns_net", "their warning");
+            tracing::warn!(target: "openraft::core", "no answer to a heartbeat");
         });
         let messages: Vec<_> = ring.tail(10, Level::TRACE, None).0.into_iter().map(|line| line.message).collect();
         assert_eq!(messages, ["ours", "ours too", "their warning"]);

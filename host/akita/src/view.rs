@@ -56,6 +56,12 @@ pub struct TaskView {
     /// Fingerprint of the API key that it was submitted with, such as `key:1a2b3c4d5e6f7081`.
     #[serde(default)]
     pub key: Option<String>,
+    /// Nobody could be asked who knows the newest: this is what this voter's copy of the log says.
+    #[serde(default)]
+    pub stale: bool,
+    /// The log's entry that a stale answer is as of.
+    #[serde(default)]
+    pub as_of_index: Option<u64>,
 }
 
 /// Why a task failed.
@@ -116,6 +122,12 @@ pub struct OutputView {
 pub struct TaskList {
     /// Newest first, without results.
     pub tasks: Vec<TaskView>,
+    /// Nobody could be asked who knows the newest: this is what this voter's copy of the log says.
+    #[serde(default)]
+    pub stale: bool,
+    /// The log's entry that a stale answer is as of.
+    #[serde(default)]
+    pub as_of_index: Option<u64>,
 }
 
 /// Answer to a submission, one for each task.
@@ -194,6 +206,69 @@ pub struct ClusterView {
     pub fresh: bool,
     /// The nodes, the leader first.
     pub nodes: Vec<NodeStatus>,
+    /// What is wrong with the cluster, and what to do about it.
+    #[serde(default)]
+    pub problems: Vec<ProblemView>,
+}
+
+/// Something that an operator must know of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemView {
+    /// What is wrong.
+    pub detail: String,
+    /// The next step.
+    pub hint: String,
+}
+
+/// `GET /cluster/members`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersView {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// Who leads; nobody where most voters do not answer.
+    pub leader_id: Option<String>,
+    /// Elections so far.
+    pub term: u64,
+    /// Nodes that hold the log and elect the leader; 1: the leader alone.
+    pub voters: usize,
+    /// How patient voters are: `lan`, `wan` or `slow`; nothing beside a single voter.
+    pub timing: Option<String>,
+    /// What the leader said, and not what this node alone knows.
+    pub fresh: bool,
+    /// Everyone, voters first.
+    pub members: Vec<MemberView>,
+    /// What is wrong, and what to do about it.
+    pub problems: Vec<ProblemView>,
+}
+
+/// A node in `/cluster/members`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Reticulum identity hash.
+    pub node_id: String,
+    /// For people; empty where this node never met it.
+    pub node_name: String,
+    /// `voter`, `learner` (receives the log, votes later), `worker` or `removed`.
+    pub membership: String,
+    /// It leads.
+    pub leads: bool,
+    /// `online`, `offline`, or `unknown` where the leader was not asked.
+    pub status: String,
+    /// The operator took its vote.
+    pub held_back: bool,
+    /// Its number among the voters.
+    pub number: Option<u64>,
+    /// Entries of the log that it lacks.
+    pub lag: Option<u64>,
+}
+
+/// Answer to a change of the members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GovernedView {
+    /// The node.
+    pub node_id: String,
+    /// What became of it.
+    pub detail: String,
 }
 
 /// A node in `/cluster/status`.
@@ -258,6 +333,12 @@ pub struct LedgerPage {
     pub rows: Vec<LedgerRowView>,
     /// Rows that match, on all pages.
     pub total: u64,
+    /// Nobody could be asked who knows the newest: this is what this voter's copy of the log says.
+    #[serde(default)]
+    pub stale: bool,
+    /// The log's entry that a stale answer is as of.
+    #[serde(default)]
+    pub as_of_index: Option<u64>,
 }
 
 /// `GET /ledger/verify`.

@@ -10,6 +10,8 @@ use crate::{
 
 /// Commands in one entry at most: a full batch of submissions, their placements, and a turn of everything else.
 pub const MAX_COMMANDS: usize = 32_768;
+/// Tasks that one command forgets at most: short, so that submissions do not wait for it.
+pub const MAX_PRUNED: u32 = 500;
 
 /// One entry of the log: commands that are committed together, and the time that the leader stamped on them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,45 @@ pub enum Command {
         /// Details for people.
         details: Vec<(String, String)>,
     },
+    /// `node` was elected and leads from here on; the first command of each leader among several voters.
+    Lead {
+        /// The leader.
+        node: NodeId,
+    },
+    /// Gives a node the number by which voters know it: the index of this entry, so that none is ever used twice. One
+    /// that was removed is let in again.
+    Enlist {
+        /// The node.
+        node: NodeId,
+    },
+    /// Takes a voter's number; should it vote again, it gets a new one.
+    Dismiss {
+        /// The node.
+        node: NodeId,
+        /// What it may not do from now on; nothing: it may vote again.
+        to: Option<Access>,
+    },
+    /// Forgets ended tasks with their results, oldest first: those that ended before `older_than`, and those beyond the
+    /// newest `keep_max`. A command, because whether a task is known decides what the log does next.
+    Prune {
+        /// Time of the end.
+        older_than: Millis,
+        /// Ended tasks that stay.
+        keep_max: u64,
+        /// Tasks at most; at most [`MAX_PRUNED`].
+        most: u32,
+    },
+}
+
+/// What a node may do in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Access {
+    /// It may vote.
+    Voter,
+    /// It works, and does not vote: the operator said so.
+    Worker,
+    /// It was removed, and is not let in again.
+    Banned,
 }
 
 /// Why a task was taken back.
@@ -148,4 +189,6 @@ pub enum Reply {
     Stale,
     /// The cluster has given way to another; nothing changed.
     Sealed,
+    /// The node's number among the voters.
+    Enlisted(u64),
 }

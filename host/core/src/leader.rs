@@ -72,13 +72,20 @@ impl Leader {
         }
     }
 
-    /// Takes up the tasks that the log holds, after a restart. What this node itself ran is lost with its process and
-    /// comes back as commands; what others run may still be reported until patience ends.
-    pub fn resume<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Task>, time: Millis, now: Millis) -> Vec<Command> {
+    /// Takes up the tasks that the log holds: after a restart, or from the leader before. What this node itself should
+    /// have and does not, as `holds` says, was lost with its process and comes back as commands; what others run may
+    /// still be reported until patience ends.
+    pub fn resume<'a>(
+        &mut self,
+        tasks: impl IntoIterator<Item = &'a Task>,
+        holds: &dyn Fn(TaskId, u64) -> bool,
+        time: Millis,
+        now: Millis,
+    ) -> Vec<Command> {
         let mut commands = Vec::new();
         for task in tasks {
             match task.assignment {
-                Some(held) if held.worker == self.me => {
+                Some(held) if held.worker == self.me && !holds(task.id, held.fence) => {
                     self.dispatch.assigned(task.id, held.worker, held.fence, now + self.tuning.ack_timeout);
                     let cause = RequeueCause::LeaderRestart;
                     commands.push(Command::Requeue { task: task.id, fence: held.fence, cause });
@@ -205,6 +212,7 @@ impl Leader {
                 self.gone(*task);
             }
             Change::Cluster(cluster) => self.leading = cluster.sealed_into.is_none(),
+            Change::Enlisted(_) | Change::Pruned { .. } => {}
         }
         None
     }

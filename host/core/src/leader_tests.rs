@@ -137,7 +137,7 @@ fn a_restart_takes_back_what_this_node_ran_and_waits_for_others() {
     assert_eq!(world.held[1].1, other);
     let mut leader = Leader::new(ME, Tuning::default());
     let tasks: Vec<Task> = world.state.tasks().values().cloned().collect();
-    let commands = leader.resume(&tasks, world.now, world.now);
+    let commands = leader.resume(&tasks, &|_, _| false, world.now, world.now);
     assert_eq!(commands.len(), 1);
     assert_eq!(leader.absent_holders(), [ME, other]);
     world.held.pop_front();
@@ -147,6 +147,22 @@ fn a_restart_takes_back_what_this_node_ran_and_waits_for_others() {
     world.step(&mut leader);
     world.finish(&mut leader);
     assert_eq!(world.ended.len(), 2);
+}
+
+#[test]
+fn a_new_leader_keeps_what_it_runs_itself_and_what_others_run() {
+    let (mut world, mut leader) = start();
+    world.submit(&mut leader, 1);
+    assert_eq!(world.held.len(), 1);
+    let tasks: Vec<Task> = world.state.tasks().values().cloned().collect();
+    // Elected in the process that runs the task, which another leader had given to it.
+    let mut leader = Leader::new(ME, Tuning::default());
+    assert_eq!(leader.resume(&tasks, &|_, _| true, world.now, world.now), []);
+    let held = tasks[0].assignment.unwrap();
+    assert_eq!(leader.holder(tasks[0].id), Some((ME, held.fence)));
+    leader.worker_up(ME, offer(), Load::default());
+    world.finish(&mut leader);
+    assert_eq!(world.ended.len(), 1);
 }
 
 #[test]

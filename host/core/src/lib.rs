@@ -2,6 +2,7 @@
 //! membership and the wire messages. It never awaits, reads a clock, draws randomness, opens a file or a socket:
 //! time and random bytes come in as arguments, decisions go out as values.
 
+pub mod autopilot;
 pub mod command;
 pub mod dispatch;
 pub mod event;

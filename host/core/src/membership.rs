@@ -6,8 +6,10 @@ use crate::{
     wire::{Hello, Standing},
 };
 
-/// Version of the announce.
+/// Version of the announce of a cluster with one voter.
 const ANNOUNCE_VERSION: u8 = 1;
+/// Version of the announce of one with several.
+const ANNOUNCE_ESTABLISHED: u8 = 2;
 /// Longest name of a node or cluster, in bytes: the announce must stay under 100 B.
 pub const MAX_NAME_LEN: usize = 32;
 /// Shortest cluster key in bytes: a proof can be attacked by guessing, so a key must not be guessable.
@@ -42,6 +44,8 @@ pub struct Announcement {
     pub tag: [u8; 8],
     /// Where the node stands.
     pub standing: Standing,
+    /// Several nodes vote in its cluster.
+    pub established: bool,
     /// Of its catalogue.
     pub digest: [u8; 8],
     /// Its name.
@@ -50,13 +54,13 @@ pub struct Announcement {
 
 /// Bytes that are no announcement of this version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an announcement of version {ANNOUNCE_VERSION}")]
+#[error("not an announcement of version {ANNOUNCE_VERSION} or {ANNOUNCE_ESTABLISHED}")]
 pub struct BadAnnouncement;
 
 impl Announcement {
     /// The announce's application data: version, tag, cluster, leader, digest, name.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![ANNOUNCE_VERSION];
+        let mut bytes = vec![if self.established { ANNOUNCE_ESTABLISHED } else { ANNOUNCE_VERSION }];
         bytes.extend_from_slice(&self.tag);
         bytes.extend_from_slice(&self.standing.cluster.0);
         bytes.extend_from_slice(&self.standing.leader.0);
@@ -70,8 +74,11 @@ impl Announcement {
     /// # Errors
     /// There is none.
     pub fn decode(bytes: &[u8]) -> Result<Announcement, BadAnnouncement> {
-        let (&[ANNOUNCE_VERSION], rest) = bytes.split_first_chunk::<1>().ok_or(BadAnnouncement)? else {
-            return Err(BadAnnouncement);
+        let (version, rest) = bytes.split_first_chunk::<1>().ok_or(BadAnnouncement)?;
+        let established = match *version {
+            [ANNOUNCE_VERSION] => false,
+            [ANNOUNCE_ESTABLISHED] => true,
+            _ => return Err(BadAnnouncement),
         };
         let (tag, rest) = rest.split_first_chunk::<8>().ok_or(BadAnnouncement)?;
         let (cluster, rest) = rest.split_first_chunk::<16>().ok_or(BadAnnouncement)?;
@@ -79,7 +86,7 @@ impl Announcement {
         let (digest, name) = rest.split_first_chunk::<8>().ok_or(BadAnnouncement)?;
         let name = std::str::from_utf8(name).ok().filter(|name| is_name(name)).ok_or(BadAnnouncement)?;
         let standing = Standing { cluster: ClusterId(*cluster), leader: NodeId(*leader) };
-        Ok(Announcement { tag: *tag, standing, digest: *digest, name: name.to_owned() })
+        Ok(Announcement { tag: *tag, standing, established, digest: *digest, name: name.to_owned() })
     }
 }
 
@@ -97,18 +104,45 @@ pub enum Verdict {
     Welcome,
     /// Neither leads, or they are led by the same node: nothing to do with each other.
     Nothing,
+    /// Both clusters have several voters: neither gives way by itself, and the operators must hear of it.
+    Apart,
+}
+
+/// Where a node stands, and whether its cluster can give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// Its cluster and leader.
+    pub standing: Standing,
+    /// Several nodes vote in it: what it has accepted is not one node's to hand over.
+    pub established: bool,
 }
 
 /// Decides between `me`, standing at `mine`, and `other`, standing at `theirs`. Both sides come to opposite answers.
-/// Of two leaders the one with the smaller cluster id leads on. A worker decides nothing: its leader does.
-pub fn decide(me: NodeId, mine: Standing, other: NodeId, theirs: Standing) -> Verdict {
-    let (i_lead, they_lead) = (mine.leader == me, theirs.leader == other);
+/// Of two leaders the one with the smaller cluster id leads on, but one alone gives way to several voters. A worker
+/// decides nothing: its leader does.
+pub fn decide(me: NodeId, mine: Stand, other: NodeId, theirs: Stand) -> Verdict {
+    let (i_lead, they_lead) = (mine.standing.leader == me, theirs.standing.leader == other);
+    let (ours, others) = (mine.standing.cluster, theirs.standing.cluster);
+    let i_yield = match (mine.established, theirs.established) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => others < ours,
+    };
     match (i_lead, they_lead) {
-        (true, true) if theirs.cluster < mine.cluster => Verdict::Join,
+        _ if mine.established && theirs.established && ours != others => {
+            if i_lead {
+                Verdict::Apart
+            } else {
+                Verdict::Nothing
+            }
+        }
+        (true, true) if i_yield && ours != others => Verdict::Join,
         (true, true) => Verdict::Welcome,
-        (true, false) if theirs.leader == me || theirs.cluster > mine.cluster => Verdict::Welcome,
-        (false, true) if mine.leader == other => Verdict::Join,
-        (false, true) if theirs.cluster < mine.cluster => Verdict::Join,
+        (true, false) if theirs.standing.leader == me || !i_yield && ours != others => Verdict::Welcome,
+        // Its own leader is elsewhere and leads on: it is to be found through this node.
+        (true, false) if i_yield && theirs.established && ours != others => Verdict::Join,
+        (false, true) if ours == others => Verdict::Join,
+        (false, true) if i_yield => Verdict::Join,
         _ => Verdict::Nothing,
     }
 }
@@ -184,6 +218,14 @@ mod tests {
         Standing { cluster: ClusterId([cluster; 16]), leader: NodeId([leader; 16]) }
     }
 
+    fn alone(cluster: u8, leader: u8) -> Stand {
+        Stand { standing: standing(cluster, leader), established: false }
+    }
+
+    fn several(cluster: u8, leader: u8) -> Stand {
+        Stand { standing: standing(cluster, leader), established: true }
+    }
+
     fn hello(nonce: u8) -> Hello {
         Hello {
             tag: cluster_tag("akita"),
@@ -192,13 +234,20 @@ mod tests {
             incarnation: 1,
             protected: true,
             nonce: [nonce; 16],
+            established: false,
         }
     }
 
     #[test]
     fn the_announce_of_a_node_stays_under_a_hundred_bytes() {
         let name = "n".repeat(MAX_NAME_LEN);
-        let one = Announcement { tag: cluster_tag("akita"), standing: standing(1, 2), digest: [3; 8], name };
+        let one = Announcement {
+            tag: cluster_tag("akita"),
+            standing: standing(1, 2),
+            established: false,
+            digest: [3; 8],
+            name,
+        };
         let bytes = one.encode();
         assert_eq!(bytes.len(), 49 + 32);
         assert_eq!(Announcement::decode(&bytes), Ok(one));
@@ -207,7 +256,7 @@ mod tests {
     #[test]
     fn of_two_leaders_the_smaller_cluster_leads_on_and_both_agree() {
         let (a, b) = (NodeId([1; 16]), NodeId([2; 16]));
-        let (small, large) = (standing(1, 1), standing(9, 2));
+        let (small, large) = (alone(1, 1), alone(9, 2));
         assert_eq!(decide(a, small, b, large), Verdict::Welcome);
         assert_eq!(decide(b, large, a, small), Verdict::Join);
     }
@@ -215,10 +264,27 @@ mod tests {
     #[test]
     fn a_worker_follows_its_leader_and_decides_nothing_between_others() {
         let (leader, worker, other) = (NodeId([1; 16]), NodeId([2; 16]), NodeId([3; 16]));
-        assert_eq!(decide(worker, standing(5, 1), leader, standing(5, 1)), Verdict::Join);
-        assert_eq!(decide(leader, standing(5, 1), worker, standing(5, 1)), Verdict::Welcome);
-        assert_eq!(decide(worker, standing(5, 1), other, standing(5, 1)), Verdict::Nothing);
-        assert_eq!(decide(worker, standing(5, 1), other, standing(7, 3)), Verdict::Nothing, "its leader leads on");
+        assert_eq!(decide(worker, alone(5, 1), leader, alone(5, 1)), Verdict::Join);
+        assert_eq!(decide(leader, alone(5, 1), worker, alone(5, 1)), Verdict::Welcome);
+        assert_eq!(decide(worker, alone(5, 1), other, alone(5, 1)), Verdict::Nothing);
+        assert_eq!(decide(worker, alone(5, 1), other, alone(7, 3)), Verdict::Nothing, "its leader leads on");
+    }
+
+    #[test]
+    fn one_alone_gives_way_to_several_voters_and_several_to_nobody() {
+        let (a, b) = (NodeId([1; 16]), NodeId([2; 16]));
+        assert_eq!(decide(a, alone(1, 1), b, several(9, 2)), Verdict::Join, "whatever the ids");
+        assert_eq!(decide(b, several(9, 2), a, alone(1, 1)), Verdict::Welcome);
+        let through = several(9, 7);
+        assert_eq!(decide(a, alone(1, 1), b, through), Verdict::Join, "by way of a voter that does not lead");
+        assert_eq!(decide(a, several(1, 1), b, several(9, 2)), Verdict::Apart);
+        assert_eq!(decide(b, several(9, 2), a, several(1, 1)), Verdict::Apart);
+        assert_eq!(
+            decide(a, several(1, 5), b, several(9, 2)),
+            Verdict::Nothing,
+            "a voter that does not lead is silent"
+        );
+        assert_eq!(decide(a, several(1, 5), b, several(1, 2)), Verdict::Join, "its cluster has another leader now");
     }
 
     #[test]
@@ -250,15 +316,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_leaders_never_both_join_or_both_lead(x in any::<[u8; 16]>(), y in any::<[u8; 16]>()) {
+        fn two_leaders_never_both_join_or_both_lead(
+            x in any::<[u8; 16]>(),
+            y in any::<[u8; 16]>(),
+            mine_established: bool,
+            theirs_established: bool,
+        ) {
             prop_assume!(x != y);
             let (a, b) = (NodeId(x), NodeId(y));
-            let (mine, theirs) = (
-                Standing { cluster: ClusterId(y), leader: a },
-                Standing { cluster: ClusterId(x), leader: b },
-            );
+            let stand = |cluster, leader, established| {
+                Stand { standing: Standing { cluster: ClusterId(cluster), leader }, established }
+            };
+            let (mine, theirs) = (stand(y, a, mine_established), stand(x, b, theirs_established));
             let pair = (decide(a, mine, b, theirs), decide(b, theirs, a, mine));
-            prop_assert!(matches!(pair, (Verdict::Join, Verdict::Welcome) | (Verdict::Welcome, Verdict::Join)));
+            let apart = mine_established && theirs_established;
+            let right = match pair {
+                (Verdict::Join, Verdict::Welcome) | (Verdict::Welcome, Verdict::Join) => !apart,
+                (Verdict::Apart, Verdict::Apart) => apart,
+                _ => false,
+            };
+            prop_assert!(right, "{pair:?}");
         }
 
         #[test]

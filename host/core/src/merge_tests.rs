@@ -131,7 +131,7 @@ impl Node {
         self.under_way.clear();
         self.leader = Leader::new(self.me, Tuning::default());
         self.leader.set_leading(self.leads());
-        let back = self.leader.resume(self.state.tasks().values(), now, now);
+        let back = self.leader.resume(self.state.tasks().values(), &|_, _| false, now, now);
         self.propose(back, None);
         WORKERS.iter().for_each(|worker| self.leader.worker_up(*worker, offer(), Load::default()));
     }

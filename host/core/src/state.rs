@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    command::{Command, Reply, RequeueCause},
+    command::{Access, Command, MAX_PRUNED, Reply, RequeueCause},
     event::{Details, EventType, LedgerRow},
     id::{ClusterId, Millis, NodeId, TaskId},
     task::{Assignment, Content, Failure, MAX_CODE_LEN, MAX_REASON_LEN, Outcome, Status, Task, TaskSpec, cut},
@@ -40,6 +40,18 @@ pub struct Cluster {
     pub sealed_into: Option<(ClusterId, NodeId)>,
 }
 
+/// A node that voters know, or are not to know again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enlisted {
+    /// Its number: the index of the entry that gave it, never used for another node.
+    pub number: u64,
+    /// What it may do.
+    pub access: Access,
+}
+
+/// Nodes that are enlisted or banned at most: far more than vote, few enough to be written anew with each change.
+const MAX_ENLISTED: usize = 1_024;
+
 /// What one command changed, for the store and for the leader's soft state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -70,6 +82,17 @@ pub enum Change {
         /// That cluster.
         to: ClusterId,
     },
+    /// Who is enlisted changed; all of them.
+    Enlisted(BTreeMap<NodeId, Enlisted>),
+    /// Ended tasks are to be forgotten: those that ended before `older_than`, and those beyond the newest `keep_max`.
+    Pruned {
+        /// Time of the end.
+        older_than: Millis,
+        /// Ended tasks that stay.
+        keep_max: u64,
+        /// Tasks at most.
+        most: u32,
+    },
 }
 
 /// What applying commands brought about, in order.
@@ -88,6 +111,7 @@ pub struct Effects {
 pub struct State {
     cluster: Option<Cluster>,
     tasks: BTreeMap<TaskId, Task>,
+    enlisted: BTreeMap<NodeId, Enlisted>,
     next_row: u64,
 }
 
@@ -98,10 +122,15 @@ struct At {
 }
 
 impl State {
-    /// The state that the store holds: tasks that have not ended, and the ledger's length.
-    pub fn restore(cluster: Option<Cluster>, tasks: impl IntoIterator<Item = Task>, rows: u64) -> State {
+    /// The state that the store holds: tasks that have not ended, who is enlisted, and the ledger's length.
+    pub fn restore(
+        cluster: Option<Cluster>,
+        tasks: impl IntoIterator<Item = Task>,
+        enlisted: BTreeMap<NodeId, Enlisted>,
+        rows: u64,
+    ) -> State {
         let tasks = tasks.into_iter().map(|task| (task.id, task)).collect();
-        State { cluster, tasks, next_row: rows }
+        State { cluster, tasks, enlisted, next_row: rows }
     }
 
     /// The cluster, once founded.
@@ -112,6 +141,11 @@ impl State {
     /// Tasks that have not ended.
     pub fn tasks(&self) -> &BTreeMap<TaskId, Task> {
         &self.tasks
+    }
+
+    /// Nodes that voters know by number, and those that were removed.
+    pub fn enlisted(&self) -> &BTreeMap<NodeId, Enlisted> {
+        &self.enlisted
     }
 
     /// Rows in the ledger.
@@ -143,6 +177,13 @@ impl State {
                 self.row(&at, event, node, None, details, out);
                 Reply::Done
             }
+            Command::Lead { node } => self.lead(&at, node, out),
+            Command::Enlist { node } => self.enlist(&at, node, out),
+            Command::Dismiss { node, to } => self.dismiss(&at, node, to, out),
+            Command::Prune { older_than, keep_max, most } => {
+                out.changes.push(Change::Pruned { older_than, keep_max, most: most.min(MAX_PRUNED) });
+                Reply::Done
+            }
         };
         out.replies.push(reply);
     }
@@ -157,7 +198,66 @@ impl State {
         let cluster = Cluster { id, name, founder, term, sealed_into: None };
         out.changes.push(Change::Cluster(cluster.clone()));
         self.cluster = Some(cluster);
+        // A new cluster has no voter but its founder; who was removed from the old one stays so.
+        let before = self.enlisted.len();
+        self.enlisted.retain(|_, one| one.access == Access::Banned);
+        if self.enlisted.len() != before {
+            out.changes.push(Change::Enlisted(self.enlisted.clone()));
+        }
         self.row(at, EventType::LeaderElected, founder, None, details, out);
+        Reply::Done
+    }
+
+    fn lead(&mut self, at: &At, node: NodeId, out: &mut Effects) -> Reply {
+        let Some(cluster) = self.cluster.as_mut() else {
+            return Reply::Sealed;
+        };
+        cluster.term += 1;
+        let details = vec![("cluster_id".into(), cluster.id.to_string()), ("term".into(), cluster.term.to_string())];
+        let change = Change::Cluster(cluster.clone());
+        out.changes.push(change);
+        self.row(at, EventType::LeaderElected, node, None, details, out);
+        Reply::Done
+    }
+
+    fn enlist(&mut self, at: &At, node: NodeId, out: &mut Effects) -> Reply {
+        if let Some(known) = self.enlisted.get(&node).filter(|one| one.access == Access::Voter) {
+            return Reply::Enlisted(known.number);
+        }
+        if self.is_sealed() {
+            return Reply::Sealed;
+        }
+        if self.enlisted.len() >= MAX_ENLISTED && !self.enlisted.contains_key(&node) {
+            return Reply::Stale;
+        }
+        self.enlisted.insert(node, Enlisted { number: at.index, access: Access::Voter });
+        out.changes.push(Change::Enlisted(self.enlisted.clone()));
+        let details = vec![("enlisted_as".into(), at.index.to_string())];
+        self.row(at, EventType::ConfigChange, node, None, details, out);
+        Reply::Enlisted(at.index)
+    }
+
+    fn dismiss(&mut self, at: &At, node: NodeId, to: Option<Access>, out: &mut Effects) -> Reply {
+        let known = self.enlisted.get(&node).copied();
+        let to = to.filter(|access| *access != Access::Voter);
+        let full = known.is_none() && self.enlisted.len() >= MAX_ENLISTED;
+        if known.map(|one| one.access) == to || full {
+            return Reply::Stale;
+        }
+        match to {
+            Some(access) => {
+                let number = known.map_or(at.index, |one| one.number);
+                self.enlisted.insert(node, Enlisted { number, access });
+            }
+            None => drop(self.enlisted.remove(&node)),
+        }
+        out.changes.push(Change::Enlisted(self.enlisted.clone()));
+        let (event, what) = match to {
+            Some(Access::Banned) => (EventType::ClusterLeave, "removed"),
+            Some(_) => (EventType::ConfigChange, "votes no more"),
+            None => (EventType::ConfigChange, "may vote again"),
+        };
+        self.row(at, event, node, None, vec![("membership".into(), what.into())], out);
         Reply::Done
     }
 

@@ -96,6 +96,49 @@ fn a_task_runs_once_and_leaves_its_trail() {
 }
 
 #[test]
+fn a_voters_number_is_the_index_that_gave_it_and_is_never_given_again() {
+    let mut log = Log::new();
+    let first = log.apply(Command::Enlist { node: OTHER });
+    assert_eq!(first, Reply::Enlisted(log.index));
+    assert_eq!(log.apply(Command::Enlist { node: OTHER }), first, "asked again, it keeps it");
+    assert_eq!(log.apply(Command::Dismiss { node: OTHER, to: None }), Reply::Done);
+    assert_eq!(log.apply(Command::Dismiss { node: OTHER, to: None }), Reply::Stale);
+    assert_eq!(log.apply(Command::Enlist { node: OTHER }), Reply::Enlisted(log.index), "another one");
+    assert_ne!(first, Reply::Enlisted(log.index));
+    assert_eq!(log.apply(Command::Dismiss { node: ME, to: Some(Access::Banned) }), Reply::Done, "also one without");
+    assert_eq!(log.state.enlisted()[&ME].access, Access::Banned);
+    // Who was removed stays so in a cluster that is founded from this one; numbers are a new cluster's own.
+    log.apply(Command::Found { id: ClusterId([8; 16]), name: "akita".into(), founder: OTHER });
+    assert_eq!(log.state.enlisted().keys().collect::<Vec<_>>(), [&ME]);
+    log.apply(Command::Seal { into: ClusterId([4; 16]), leader: OTHER });
+    assert_eq!(log.apply(Command::Enlist { node: OTHER }), Reply::Sealed);
+}
+
+#[test]
+fn each_election_counts_and_leaves_a_row_and_the_tasks_alone() {
+    let mut log = Log::new();
+    log.submit(TASK);
+    let fence = log.assign(OTHER);
+    assert_eq!(log.apply(Command::Lead { node: OTHER }), Reply::Done);
+    assert_eq!(log.state.cluster().map(|cluster| cluster.term), Some(2));
+    assert_eq!(log.finish(fence, OTHER, done()), Reply::Done, "the assignment holds under the next leader");
+    assert_eq!(log.events().iter().filter(|event| **event == "LEADER_ELECTED").count(), 2);
+    let mut empty = State::default();
+    let mut out = Effects::default();
+    empty.apply(1, 1, Command::Lead { node: ME }, &log.ended, &mut out);
+    assert_eq!(out.replies, [Reply::Sealed], "nobody leads what was never founded");
+}
+
+#[test]
+fn what_is_to_be_forgotten_is_bounded_by_the_command() {
+    let mut log = Log::new();
+    let mut out = Effects::default();
+    log.state.apply(9, 9, Command::Prune { older_than: 5, keep_max: 1, most: u32::MAX }, &log.ended, &mut out);
+    let expected = Change::Pruned { older_than: 5, keep_max: 1, most: MAX_PRUNED };
+    assert_eq!((out.changes, out.rows.len()), (vec![expected], 0));
+}
+
+#[test]
 fn the_same_id_is_accepted_once_even_after_its_end() {
     let mut log = Log::new();
     log.submit(TASK);

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    event::EventType,
     id::{ClusterId, KeyPrint, Millis, NodeId, TaskId},
     task::{Content, DEFAULT_PRIORITY, Extras, Failure, Outcome, Task, TaskSpec},
 };
@@ -135,7 +136,7 @@ macro_rules! messages {
 
 messages!(
     /// Everything that a node may ask of another.
-    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22 }
+    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22, Raft = 24, Recruit = 26, Release = 28, Govern = 30, Remark = 32 }
 );
 
 macro_rules! answers {
@@ -154,7 +155,12 @@ answers!(
     Answer = 18,
     Refused = 19,
     Told = 21,
-    BlobPiece = 23
+    BlobPiece = 23,
+    Rafted = 25,
+    Recruited = 27,
+    Released = 29,
+    Governed = 31,
+    Remarked = 33
 );
 
 /// Where a node stands: enough for another to know who leads on.
@@ -183,6 +189,9 @@ pub struct Hello {
     /// What the other's proof must cover.
     #[serde(with = "serde_bytes")]
     pub nonce: [u8; 16],
+    /// Several nodes vote in its cluster: it does not give way to another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub established: bool,
 }
 
 /// Answer to [`Hello`].
@@ -233,12 +242,20 @@ pub struct Report {
     /// It is about to stop and takes nothing more.
     pub leaving: bool,
     /// Of the tasks that it holds, those that take no slot.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub parked: u16,
+    /// Where it knows several voters, or is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voters: Option<KnownVoters>,
 }
 
-fn is_zero(number: &u16) -> bool {
-    *number == 0
+/// What a worker knows of the voters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownVoters {
+    /// Stands for all of them, see [`voters_digest`].
+    pub digest: u64,
+    /// Its own number, where it votes or waits for the log; or 0.
+    pub number: u64,
 }
 
 /// Answer to [`Report`].
@@ -248,6 +265,27 @@ pub struct Reported {
     pub standing: Standing,
     /// Changes with the leader's view of the cluster.
     pub view: u32,
+    /// Who votes, where there are several and the worker knows others: one of them leads when this one is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voters: Option<Vec<NodeId>>,
+}
+
+/// Voters that a report's answer names at most.
+pub const MAX_VOTERS: usize = 32;
+
+/// Stands for a list of voters in a report; 0 for an empty one.
+pub fn voters_digest(voters: &[NodeId]) -> u64 {
+    if voters.is_empty() {
+        return 0;
+    }
+    let mut hash = blake3::Hasher::new_derive_key("akita voters v1");
+    for node in voters {
+        hash.update(&node.0);
+    }
+    let mut digest = [0; 8];
+    hash.finalize_xof().fill(&mut digest);
+    // As few bytes as do: it says that something changed, and proves nothing.
+    u64::from_be_bytes(digest) >> 48 | 1
 }
 
 /// Asks a node what it offers.
@@ -489,6 +527,8 @@ pub enum Ask {
     Verify,
     /// The cluster as the leader sees it.
     View,
+    /// Who holds the log and elects the leader.
+    Members,
     /// What a task has emitted so far: the body of the answer is an [`Emitted`].
     Emitted {
         /// Which.
@@ -626,6 +666,125 @@ pub struct BlobPiece {
     pub bytes: Vec<u8>,
 }
 
+/// From one voter to another: what the consensus engine says, which alone understands it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raft {
+    /// The cluster whose log it is about; of another one nothing is looked at.
+    pub cluster: ClusterId,
+    /// The caller's number among the voters.
+    pub from: u64,
+    /// The number of who is called.
+    pub to: u64,
+    /// Which call it is.
+    pub what: u8,
+    /// Of the engine.
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+    /// Which piece this is, where the body of the call is larger than a message should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece: Option<Piece>,
+}
+
+/// A piece of something that is cut in several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Differs between two things that are cut.
+    pub of: u32,
+    /// Where the piece begins.
+    pub offset: u64,
+    /// Bytes of the whole.
+    pub total: u64,
+}
+
+/// Answer to [`Raft`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rafted {
+    /// Of the engine; empty for a piece that is not the last.
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+}
+
+/// From the leader to a node that is to vote: begin with an empty log under this number; what was so far is kept apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recruit {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The node's number among the voters.
+    pub number: u64,
+    /// The timing that all voters share, see [`crate::autopilot::Profile`].
+    pub profile: u8,
+}
+
+/// Answer to [`Recruit`]: the node waits for the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recruited {}
+
+/// From the leader to a node that votes no more: it begins with a log of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The number that it had.
+    pub number: u64,
+}
+
+/// Answer to [`Release`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {}
+
+/// What an operator asks of a cluster's leader about its nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// The node may vote, and does as soon as it is fit to.
+    Promote,
+    /// It does not vote.
+    Demote,
+    /// It does not vote until it comes again.
+    Leave,
+    /// It is not let in again.
+    Remove,
+    /// One that was removed is let in again.
+    Admit,
+    /// It leads.
+    Lead,
+}
+
+/// From any node to the leader: an operator's wish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Govern {
+    /// What.
+    pub wish: Wish,
+    /// About which node.
+    pub node: NodeId,
+}
+
+/// Answer to [`Govern`]: it is done, or under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Governed {
+    /// For people.
+    pub detail: String,
+}
+
+/// From a voter to the leader: something that the ledger should say. A worker writes it into its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// What happened.
+    pub event: EventType,
+    /// To which node.
+    pub node: NodeId,
+    /// Details for people.
+    #[serde(deserialize_with = "few::<MAX_DETAILS, _, _>")]
+    pub details: Vec<(String, String)>,
+}
+
+/// Details of a remark at most, and bytes of one.
+const MAX_DETAILS: usize = 8;
+const MAX_DETAIL_LEN: usize = 512;
+
+/// Answer to [`Remark`], after the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remarked {}
+
 /// Answer to anything that is not granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
@@ -668,6 +827,8 @@ pub enum Refusal {
     Malformed,
     /// Something failed inside.
     Internal,
+    /// The operator removed the node from the cluster.
+    Removed,
 }
 
 /// A node as the leader sees it.
@@ -719,6 +880,11 @@ pub struct View {
 /// # Errors
 /// Too many items.
 pub fn check(request: &Request) -> Result<(), WireError> {
+    if let Request::Remark(remark) = request
+        && remark.details.iter().any(|(key, value)| key.len() > MAX_DETAIL_LEN || value.len() > MAX_DETAIL_LEN)
+    {
+        return Err(WireError::Parse(format!("a detail of more than {MAX_DETAIL_LEN} bytes")));
+    }
     let items = match request {
         Request::Assign(assign) => assign.jobs.len(),
         Request::Outcomes(outcomes) => outcomes.ran.len(),

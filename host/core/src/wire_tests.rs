@@ -20,6 +20,7 @@ fn hello() -> Hello {
         incarnation: u32::MAX,
         protected: true,
         nonce: [2; 16],
+        established: false,
     }
 }
 
@@ -45,6 +46,10 @@ fn family_job(bytes: usize) -> Job {
 
 fn family() -> Extras {
     Extras { deterministic: true, key: Some(KeyPrint([5; 8])), parent: Some(Parent { task: TASK, depth: 1 }) }
+}
+
+fn raft(bytes: usize) -> Raft {
+    Raft { cluster: ClusterId([1; 16]), from: 9_000, to: 9_001, what: 1, body: vec![1; bytes], piece: None }
 }
 
 fn catalog(plugins: &[(&str, &str)]) -> Catalog {
@@ -74,6 +79,7 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         rtt_ms: 4_000,
         leaving: false,
         parked: 0,
+        voters: None,
     };
     let spec = TaskSpec {
         action: "basics/echo".into(),
@@ -90,8 +96,8 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("Welcome, with proof", Welcome { hello: hello(), proof: Some(vec![4; 32]) }.encode()),
         ("Prove", Prove { proof: vec![4; 32] }.encode()),
         ("Admitted", Admitted { standing: standing() }.encode()),
-        ("Report", report.encode()),
-        ("Reported", Reported { standing: standing(), view: 3 }.encode()),
+        ("Report", report.clone().encode()),
+        ("Reported", Reported { standing: standing(), view: 3, voters: None }.encode()),
         ("GetCatalog", GetCatalog {}.encode()),
         ("Catalog, three actions of one plugin", catalog(&[("basics", "0.1.0")]).encode()),
         ("Catalog, the same in two versions", catalog(&[("basics", "0.1.0"), ("basics", "0.2.0")]).encode()),
@@ -119,6 +125,28 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("Ask for rows of the ledger", Ask::Proof(LedgerAsk::Rows { from: 100_000, limit: 200 }).encode()),
         ("Tell, 100 B", Tell { plugin: "notes".into(), body: vec![1; 100] }.encode()),
         ("Told", Told::new(Took::Full).encode()),
+        (
+            "Report, of a voter",
+            Report { voters: Some(KnownVoters { digest: 40_000, number: 9_000 }), ..report }.encode(),
+        ),
+        ("Raft, 100 B", raft(100).encode()),
+        ("Rafted, 100 B", Rafted { body: vec![1; 100] }.encode()),
+        ("Recruit", Recruit { cluster: ClusterId([1; 16]), number: 9_000, profile: 1 }.encode()),
+        ("Recruited", Recruited {}.encode()),
+        ("Release", Release { cluster: ClusterId([1; 16]), number: 9_000 }.encode()),
+        ("Released", Released {}.encode()),
+        (
+            "Remark, a node that was refused",
+            Remark {
+                event: EventType::SecurityAlert,
+                node: NODE,
+                details: vec![("reason".into(), "it came without the cluster key".into())],
+            }
+            .encode(),
+        ),
+        ("Remarked", Remarked {}.encode()),
+        ("Govern", Govern { wish: Wish::Promote, node: NODE }.encode()),
+        ("Governed, a word", Governed { detail: "it leads".into() }.encode()),
     ]
 }
 
@@ -144,6 +172,22 @@ fn a_request_survives_the_wire() {
     let ask = Ask::Task { task: TASK, here: true, wait_ms: 7 };
     assert_eq!(Request::decode(&ask.encode()), Ok(Request::Ask(ask)));
     assert_eq!(unpack_type(pack_type("application/json")), "application/json");
+}
+
+/// As a node wrote them that knew of one voter only.
+#[test]
+fn words_of_a_node_that_knows_no_voters_are_understood() {
+    type OldReport = (Standing, u32, serde_bytes::ByteArray<8>, u16, u16, u8, u8, u32, bool);
+    let old: OldReport = (standing(), 7, [3; 8].into(), 2, 1, 12, 34, 4_000, false);
+    let old = Report::decode(&[&[VERSION, Report::KIND][..], &rmp_serde::to_vec(&old).unwrap()].concat()).unwrap();
+    assert_eq!((old.parked, old.voters), (0, None));
+    let new = Report { parked: 3, voters: Some(KnownVoters { digest: 1, number: 2 }), ..old };
+    assert_eq!(Report::decode(&new.encode()), Ok(new));
+    let established = Hello { established: true, ..hello() };
+    assert_eq!(hello().encode().len() + 1, established.encode().len());
+    assert_eq!(Hello::decode(&established.encode()), Ok(established));
+    let piece = Raft { piece: Some(Piece { of: 1, offset: 2, total: 3 }), ..raft(5) };
+    assert_eq!(Raft::decode(&piece.encode()), Ok(piece));
 }
 
 /// As a node without these fields wrote them: the last element of each array is not there.

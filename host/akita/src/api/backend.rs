@@ -3,15 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use akita_core::{EventType, KeyPrint, Status, TaskId};
+use akita_core::{EventType, KeyPrint, NodeId, Status, TaskId, wire::Wish};
 use tracing::Level;
 
 use crate::blobs::BlobId;
 use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::telemetry::LogLine;
 use crate::view::{
-    BlobList, BlobPut, ClusterView, LedgerPage, NewTask, NodeError, OutputView, PluginList, StatusView, SubmittedView,
-    SwitchedView, TaskList, TaskView, VerifyView,
+    BlobList, BlobPut, ClusterView, GovernedView, LedgerPage, MembersView, NewTask, NodeError, OutputView, PluginList,
+    StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
 };
 
 /// Which rows of the ledger are asked for.
@@ -89,6 +89,18 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// The nodes of the cluster.
     fn cluster(&self) -> impl Future<Output = Result<ClusterView, NodeError>> + Send;
+
+    /// Who holds the log and elects the leader, and who only works.
+    fn members(&self) -> impl Future<Output = Result<MembersView, NodeError>> + Send;
+
+    /// Does what the operator wishes of a node.
+    fn govern(&self, wish: Wish, node: NodeId) -> impl Future<Output = Result<GovernedView, NodeError>> + Send;
+
+    /// Gives up this node's vote and stops it.
+    fn leave(&self) -> impl Future<Output = Result<GovernedView, NodeError>> + Send;
+
+    /// Founds a new cluster from this voter's copy of the log, when most voters are gone for good.
+    fn force_new(&self) -> impl Future<Output = Result<GovernedView, NodeError>> + Send;
 
     /// This node's plugins.
     fn plugins(&self) -> impl Future<Output = Result<PluginList, NodeError>> + Send;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use akita_core::{Status, TaskId};
+use akita_core::{NodeId, Status, TaskId, wire::Wish};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -22,7 +22,10 @@ use super::query::Query;
 use super::task_json::{InputPlace, Submission, parse};
 use super::{App, Backend, MAX_WAIT, blobs, index, ledger};
 use crate::telemetry::{LogLine, RING_LINES};
-use crate::view::{ClusterView, NodeError, OutputView, PluginList, StatusView, SwitchedView, TaskList, TaskView};
+use crate::view::{
+    ClusterView, GovernedView, MembersView, NodeError, OutputView, PluginList, StatusView, SwitchedView, TaskList,
+    TaskView,
+};
 
 /// Rows of a page unless asked otherwise.
 pub(super) const DEFAULT_LIMIT: u32 = 50;
@@ -58,6 +61,14 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
         (on("GET", "/", "what this is and what it offers"), get(index::show::<B>)),
         (on("GET", "/status", "this node"), get(status::<B>)),
         (on("GET", "/cluster/status", "the nodes of the cluster"), get(cluster::<B>)),
+        (on("GET", "/cluster/members", "who holds the log and elects the leader"), get(members::<B>)),
+        (on("POST", "/cluster/members/{node}/promote", "let a node vote as soon as it is fit to"), post(promote::<B>)),
+        (on("POST", "/cluster/members/{node}/demote", "take a node's vote; it goes on to work"), post(demote::<B>)),
+        (on("POST", "/cluster/members/{node}/remove", "put a node out of the cluster"), post(remove::<B>)),
+        (on("POST", "/cluster/members/{node}/admit", "let a node in again that was removed"), post(admit::<B>)),
+        (on("POST", "/cluster/members/{node}/lead", "hand the lead to a voter"), post(lead::<B>)),
+        (on("POST", "/cluster/leave", "give up this node's vote and stop it"), post(leave::<B>)),
+        (on("POST", "/cluster/force-new", "go on with this voter alone, as a new cluster"), post(force_new::<B>)),
         (on("POST", "/tasks/submit", "submit a task, or a list of them"), post(submit::<B>)),
         (
             on("GET", "/tasks/{id}", "a task with its result; ?wait= holds the answer back until it ends"),
@@ -102,6 +113,56 @@ async fn status<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<Statu
 async fn cluster<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<ClusterView> {
     Query::read(&uri, &[])?;
     Ok(Json(app.backend.cluster().await?))
+}
+
+async fn members<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<MembersView> {
+    Query::read(&uri, &[])?;
+    Ok(Json(app.backend.members().await?))
+}
+
+type NodePath = Result<Path<String>, PathRejection>;
+
+async fn govern<B: Backend>(backend: &B, wish: Wish, node: NodePath, uri: &Uri) -> Answer<GovernedView> {
+    Query::read(uri, &[])?;
+    let node = match &node {
+        Ok(Path(text)) => text.parse::<NodeId>().map_err(|_| text.chars().take(64).collect::<String>()),
+        Err(_) => Err("?".into()),
+    };
+    let node = node.map_err(|text| {
+        Problem::new(Kind::BadRequest, format!("`{text}` is no node's id"))
+            .hint("an id has 32 hexadecimal digits; GET /cluster/members lists them")
+    })?;
+    Ok(Json(backend.govern(wish, node).await?))
+}
+
+async fn promote<B: Backend>(State(app): State<App<B>>, node: NodePath, uri: Uri) -> Answer<GovernedView> {
+    govern(&app.backend, Wish::Promote, node, &uri).await
+}
+
+async fn demote<B: Backend>(State(app): State<App<B>>, node: NodePath, uri: Uri) -> Answer<GovernedView> {
+    govern(&app.backend, Wish::Demote, node, &uri).await
+}
+
+async fn remove<B: Backend>(State(app): State<App<B>>, node: NodePath, uri: Uri) -> Answer<GovernedView> {
+    govern(&app.backend, Wish::Remove, node, &uri).await
+}
+
+async fn admit<B: Backend>(State(app): State<App<B>>, node: NodePath, uri: Uri) -> Answer<GovernedView> {
+    govern(&app.backend, Wish::Admit, node, &uri).await
+}
+
+async fn lead<B: Backend>(State(app): State<App<B>>, node: NodePath, uri: Uri) -> Answer<GovernedView> {
+    govern(&app.backend, Wish::Lead, node, &uri).await
+}
+
+async fn leave<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<GovernedView> {
+    Query::read(&uri, &[])?;
+    Ok(Json(app.backend.leave().await?))
+}
+
+async fn force_new<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<GovernedView> {
+    Query::read(&uri, &[])?;
+    Ok(Json(app.backend.force_new().await?))
 }
 
 async fn submit<B: Backend>(State(app): State<App<B>>, request: Request) -> Result<Response, Problem> {

@@ -46,7 +46,7 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Shutdown) -> Res
 }
 
 /// Whether the next line says yes.
-fn agreed(session: &mut Session<'_>) -> bool {
+pub(super) fn agreed(session: &mut Session<'_>) -> bool {
     let mut line = String::new();
     let read = BufReader::new(&mut session.input).take(LONGEST_ANSWER).read_line(&mut line);
     read.is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")

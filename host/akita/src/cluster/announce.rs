@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use akita_core::{
     NodeId,
-    membership::{Announcement, Verdict, decide},
+    membership::{Announcement, Stand, Verdict, decide},
 };
 
 use super::Cluster;
@@ -30,15 +30,21 @@ impl Cluster {
             peer.name = announcement.name;
             peer.hops = Some(hops);
             peer.standing = Some(announcement.standing);
+            peer.established = announcement.established;
             peer.is_refused()
         };
+        let theirs = Stand { standing: announcement.standing, established: announcement.established };
         if refused {
             return;
         }
-        match decide(self.0.me, self.standing(), node, announcement.standing) {
+        match decide(self.0.me, self.stand_now(), node, theirs) {
+            // The voters elect; who is not elected is not followed, except to be heard again.
+            Verdict::Join if self.knows_leader() => {}
             Verdict::Join => self.spawn_meet(node, Duration::ZERO),
             Verdict::Welcome => self.spawn_meet(node, COURTESY),
             Verdict::Nothing => {}
+            // Only words over a link say who somebody is.
+            Verdict::Apart => self.spawn_meet(node, COURTESY),
         }
     }
 

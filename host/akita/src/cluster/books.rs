@@ -69,6 +69,16 @@ pub(super) struct Known {
     pub(super) view: Option<akita_core::wire::View>,
     /// When that was fetched.
     pub(super) viewed: Option<Instant>,
+    /// Since when this node leads.
+    pub(super) leading_since: Option<Instant>,
+    /// Voters that did not answer this leader when it last looked.
+    pub(super) silent_voters: BTreeSet<NodeId>,
+    /// Who votes in the cluster that this node works for, where several do.
+    pub(super) voters: Vec<NodeId>,
+    /// Leaders that this node has followed, and of which cluster: another of the same may take outcomes for them.
+    pub(super) led: BTreeMap<NodeId, akita_core::ClusterId>,
+    /// Other clusters of this name with several voters: their leaders, and when they were last met.
+    pub(super) rivals: BTreeMap<akita_core::ClusterId, (NodeId, Instant)>,
 }
 
 /// One node that was met.
@@ -77,6 +87,8 @@ pub(super) struct Peer {
     pub(super) name: String,
     pub(super) hops: Option<u8>,
     pub(super) standing: Option<Standing>,
+    /// Several vote in its cluster.
+    pub(super) established: bool,
     /// It has proved that it may be here.
     pub(super) admitted: bool,
     /// Its hellos and our nonces, between hello and proof; see [`MAX_PENDING`].
@@ -106,12 +118,27 @@ pub(super) struct Member {
     pub(super) running: u16,
     pub(super) last_heard: Instant,
     pub(super) online: bool,
+    /// Since when it is online, or is not.
+    pub(super) since: Instant,
+    /// Its number among the voters, as it says itself; 0: it has none.
+    pub(super) number: u64,
     pub(super) leaving: bool,
     /// Its catalogue is being fetched.
     pub(super) fetching: bool,
 }
 
+/// Leaders that are remembered for the sake of outcomes that they still wait for.
+const MAX_LED: usize = 64;
+
 impl Known {
+    /// This node follows, or leads, under that standing.
+    pub(super) fn remember_led(&mut self, standing: Standing) {
+        if self.led.len() >= MAX_LED && !self.led.contains_key(&standing.leader) {
+            self.led.pop_first();
+        }
+        self.led.insert(standing.leader, standing.cluster);
+    }
+
     /// The entry of a node, made if missing. Makes room by forgetting the one that is missed least: a stranger, then one
     /// that was only met, and one that works here last.
     pub(super) fn peer(&mut self, node: NodeId) -> &mut Peer {
@@ -157,6 +184,8 @@ mod tests {
             running: 0,
             last_heard: Instant::now(),
             online: true,
+            since: Instant::now(),
+            number: 0,
             leaving: false,
             fetching: false,
         });

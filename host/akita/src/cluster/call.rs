@@ -10,7 +10,7 @@ use akita_core::{
 use akita_mesh::CallError;
 use serde::de::DeserializeOwned;
 
-use super::{Cluster, peer_of};
+use super::{Cluster, NOBODY, peer_of};
 use crate::driver::{Assigner, Delivery};
 
 /// Time for an answer on a fast link, when the call waits for nothing but the wire.
@@ -27,6 +27,9 @@ pub enum CallFailed {
     /// The other node does not want it.
     #[error("refused: {}", .0.detail)]
     Refused(Refused),
+    /// There is nobody to call.
+    #[error("nobody leads now")]
+    NoLeader,
     /// The answer makes no sense.
     #[error("the answer makes no sense: {0}")]
     Wire(#[from] WireError),
@@ -51,6 +54,9 @@ impl Cluster {
         body: Vec<u8>,
         wait: Duration,
     ) -> Result<A, CallFailed> {
+        if node == NOBODY {
+            return Err(CallFailed::NoLeader);
+        }
         let answer = self.0.mesh.call(peer_of(node), body, wait).await?;
         match A::decode(&answer) {
             Ok(answer) => Ok(answer),

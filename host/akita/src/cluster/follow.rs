@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use akita_core::{
     Command, EventType, NodeId,
-    membership::{Verdict, decide},
+    membership::{Stand, Verdict, decide},
     tuning::SLOW_RTT_MS,
-    wire::{Ask, Refusal, Report, Reported, Standing},
+    wire::{Ask, KnownVoters, Refusal, Report, Reported, Standing, voters_digest},
 };
 
-use super::{CallFailed, Cluster, peer_of};
+use super::{CallFailed, Cluster, NOBODY, peer_of};
 
 /// Pause between two attempts to reach a leader that does not answer.
 const RETRY: Duration = Duration::from_secs(1);
@@ -26,14 +26,27 @@ impl Cluster {
         let mut node = node;
         for _ in 0..MAX_STEPS {
             let theirs = self.greet(node).await?;
-            let mine = self.standing();
-            if decide(self.0.me, mine, node, theirs) == Verdict::Join {
-                self.join(mine, theirs).await;
-                return Ok(());
+            let mine = self.stand_now();
+            let Standing { cluster, leader } = theirs.standing;
+            match decide(self.0.me, mine, node, theirs) {
+                Verdict::Join if leader == node => {
+                    self.join(mine.standing, theirs.standing).await;
+                    return Ok(());
+                }
+                Verdict::Apart => {
+                    self.stay_apart(node, cluster).await;
+                    return Ok(());
+                }
+                _ => {}
             }
-            let elsewhere = theirs.leader != node && theirs.leader != self.0.me;
-            if elsewhere && theirs.cluster < self.standing().cluster {
-                node = theirs.leader;
+            let elsewhere = leader != node && leader != self.0.me && leader != NOBODY;
+            let leads_on = match (mine.established, theirs.established) {
+                (true, _) => false,
+                (false, true) => cluster != mine.standing.cluster,
+                (false, false) => cluster < mine.standing.cluster,
+            };
+            if elsewhere && leads_on {
+                node = leader;
             } else {
                 return Ok(());
             }
@@ -45,7 +58,10 @@ impl Cluster {
     /// Does nothing if this node does not stand at `mine` any more, where that was decided.
     async fn join(&self, mine: Standing, theirs: Standing) {
         let _one = self.0.moving.lock().await;
-        if mine != self.standing() || mine == theirs || theirs.leader == self.0.me {
+        if mine != self.standing() || mine == theirs || theirs.leader == self.0.me || theirs.leader == NOBODY {
+            return;
+        }
+        if !self.may_move(theirs).await {
             return;
         }
         let Standing { cluster: into, leader } = theirs;
@@ -56,7 +72,13 @@ impl Cluster {
             details: vec![("cluster_id".into(), into.to_string()), ("leader".into(), leader.to_string())],
         });
         if self.0.driver.commit(commands).await.is_ok() {
-            self.known().view = None;
+            {
+                let mut known = self.known();
+                known.view = None;
+                if into != mine.cluster {
+                    known.voters.clear();
+                }
+            }
             self.stand(theirs);
         }
     }
@@ -66,6 +88,7 @@ impl Cluster {
         let mut silent_since: Option<Instant> = None;
         let mut recalled: Option<(Standing, Instant)> = None;
         let mut standing = self.0.standing.subscribe();
+        let mut asked = 0;
         loop {
             if self.leads() {
                 tokio::select! {
@@ -73,7 +96,13 @@ impl Cluster {
                     _ = standing.wait_for(|standing| standing.leader != self.0.me) => silent_since = None,
                 }
             }
-            let pause = match self.report(false).await {
+            let leader = self.standing().leader;
+            let reported = tokio::select! {
+                reported = self.report(false) => reported,
+                // Elected meanwhile: it need not wait for one that is gone.
+                _ = standing.wait_for(|standing| standing.leader != leader) => continue,
+            };
+            let pause = match reported {
                 Ok(()) => {
                     silent_since = None;
                     self.0.leader_silent.send_replace(false);
@@ -85,7 +114,11 @@ impl Cluster {
                     let since = *silent_since.get_or_insert_with(Instant::now);
                     self.0.leader_silent.send_replace(true);
                     tracing::debug!(%error, "the leader does not answer");
-                    if since.elapsed() >= self.leader_patience() && !self.leads() {
+                    if !self.may_found() {
+                        // Another voter leads, or knows who does; what nobody takes is kept here.
+                        asked += 1;
+                        self.look_for_leader(asked).await;
+                    } else if since.elapsed() >= self.leader_patience() && !self.leads() {
                         self.found("the leader was silent for too long").await;
                         continue;
                     }
@@ -130,6 +163,11 @@ impl Cluster {
     pub(super) async fn report(&self, leaving: bool) -> Result<(), CallFailed> {
         let standing = self.standing();
         let leader = standing.leader;
+        self.report_to(leader, standing, leaving).await
+    }
+
+    /// The same, to a node that may know who leads.
+    pub(super) async fn report_to(&self, leader: NodeId, standing: Standing, leaving: bool) -> Result<(), CallFailed> {
         let load = self.own_load();
         let offered = self.offered();
         let report = Report {
@@ -143,6 +181,7 @@ impl Cluster {
             rtt_ms: self.rtt_ms(leader),
             leaving,
             parked: load.parked,
+            voters: self.known_voters(),
         };
         let wait = self.leader_patience();
         let answer: Reported = match self.call(leader, &report, wait).await {
@@ -152,6 +191,9 @@ impl Cluster {
             }
             other => other?,
         };
+        if let Some(voters) = answer.voters.filter(|voters| voters.len() <= akita_core::wire::MAX_VOTERS) {
+            self.known().voters = voters;
+        }
         if answer.standing != standing {
             // The same leader under a new log: it was alone for a while.
             self.join(standing, answer.standing).await;
@@ -160,15 +202,42 @@ impl Cluster {
         Ok(())
     }
 
+    fn known_voters(&self) -> Option<KnownVoters> {
+        let number = self.role().number;
+        let digest = voters_digest(&self.known().voters);
+        (number != 0 || digest != 0).then_some(KnownVoters { digest, number })
+    }
+
+    /// Asks one voter after the other who leads.
+    async fn look_for_leader(&self, turn: usize) {
+        let others: Vec<NodeId> = {
+            let known = self.known();
+            let role = self.role();
+            let all = known.voters.iter().copied().chain(role.voters.into_iter().map(|(_, node)| node));
+            all.filter(|node| *node != self.0.me).collect()
+        };
+        if others.is_empty() {
+            return;
+        }
+        let node = others[turn % others.len()];
+        let standing = self.standing();
+        if let Err(error) = self.report_to(node, standing, false).await {
+            tracing::debug!(%node, %error, "this voter does not know who leads");
+        }
+    }
+
     /// The leader says that it stands elsewhere now.
     async fn go_on(&self, mine: Standing, standing: Standing) -> Result<(), CallFailed> {
+        if standing.leader == NOBODY || standing.leader == self.0.me && !self.may_found() {
+            return Err(CallFailed::NoLeader);
+        }
         if standing.leader == self.0.me {
             // It followed this node, which has restarted or founded anew since: one of the two must lead.
             self.found("the leader follows this node").await;
             return Ok(());
         }
         tracing::info!(old = %mine.leader, new = %standing.leader, "the leader gave way to another");
-        let theirs = self.greet(standing.leader).await?;
+        let Stand { standing: theirs, .. } = self.greet(standing.leader).await?;
         if theirs.leader == standing.leader {
             self.join(mine, theirs).await;
         }

@@ -52,7 +52,7 @@ impl Cluster {
     }
 
     /// Returns when the leader is known not to answer, or leads no more.
-    async fn leader_lost(&self, leader: NodeId) {
+    pub(super) async fn leader_lost(&self, leader: NodeId) {
         let (mut silent, mut standing) = (self.0.leader_silent.subscribe(), self.0.standing.subscribe());
         tokio::select! {
             _ = silent.wait_for(|silent| *silent) => {}

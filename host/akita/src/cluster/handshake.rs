@@ -8,8 +8,8 @@ use std::{
 
 use akita_core::{
     EventType, NodeId,
-    membership::{Exchange, Side, Verdict, decide, is_name},
-    wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Standing, Welcome, WireError},
+    membership::{Exchange, Side, Stand, Verdict, decide, is_name},
+    wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Welcome, WireError},
 };
 
 use super::{CallFailed, Cluster, books::MAX_PENDING};
@@ -28,11 +28,12 @@ impl Cluster {
             incarnation: self.0.incarnation,
             protected: self.0.key.is_some(),
             nonce,
+            established: self.is_established(),
         }
     }
 
     /// Greets a node: on success both have admitted each other. Answers where it stands.
-    pub(super) async fn greet(&self, node: NodeId) -> Result<Standing, CallFailed> {
+    pub(super) async fn greet(&self, node: NodeId) -> Result<Stand, CallFailed> {
         let asked = Instant::now();
         let turn = Arc::clone(&self.known().peer(node).greeting);
         let _turn = turn.lock().await;
@@ -42,7 +43,7 @@ impl Cluster {
         let mine = self.hello(fresh_nonce());
         let result = self.greet_with(node, &mine).await;
         if let Err(CallFailed::Refused(refused)) = &result
-            && matches!(refused.why, Refusal::BadProof | Refusal::OtherCluster)
+            && matches!(refused.why, Refusal::BadProof | Refusal::OtherCluster | Refusal::Removed)
         {
             tracing::warn!(%node, reason = refused.detail, "refused; this node is left alone for ten minutes");
             self.known().peer(node).refused_until = Some(Instant::now() + REFUSED_FOR);
@@ -50,7 +51,7 @@ impl Cluster {
         result
     }
 
-    async fn greet_with(&self, node: NodeId, mine: &Hello) -> Result<Standing, CallFailed> {
+    async fn greet_with(&self, node: NodeId, mine: &Hello) -> Result<Stand, CallFailed> {
         let wait = self.patience(node).max(Duration::from_secs(60));
         let welcome: Welcome = match self.call_raw(node, mine.encode(), wait).await {
             Err(CallFailed::Refused(refused)) if refused.why == Refusal::BadProof && self.0.key.is_some() => {
@@ -83,14 +84,14 @@ impl Cluster {
         let mut known = self.known();
         let peer = known.peer(node);
         (peer.standing, peer.greeted) = (Some(theirs), Some(Instant::now()));
-        Ok(theirs)
+        Ok(Stand { standing: theirs, established: welcome.hello.established })
     }
 
     /// Somebody else on this node greeted it while we waited for our turn.
-    fn greeted_since(&self, node: NodeId, asked: Instant) -> Option<Standing> {
+    fn greeted_since(&self, node: NodeId, asked: Instant) -> Option<Stand> {
         let known = self.known();
         let peer = known.peers.get(&node).filter(|peer| peer.greeted.is_some_and(|greeted| greeted > asked))?;
-        peer.standing
+        peer.standing.map(|standing| Stand { standing, established: peer.established })
     }
 
     /// Answers [`Hello`].
@@ -106,6 +107,9 @@ impl Cluster {
                 misfit: None,
             }
             .encode();
+        }
+        if self.is_banned(node) {
+            return removed().encode();
         }
         if theirs.protected != self.0.key.is_some() {
             let detail = if theirs.protected {
@@ -128,7 +132,7 @@ impl Cluster {
             pending.push_front((theirs, mine.nonce));
         } else {
             self.admit(node, &theirs);
-            self.consider(node, theirs.standing);
+            self.consider(node, Stand { standing: theirs.standing, established: theirs.established });
         }
         Welcome { hello: mine, proof }.encode()
     }
@@ -156,7 +160,7 @@ impl Cluster {
         };
         self.known().peer(node).pending = pending;
         self.admit(node, &theirs);
-        self.consider(node, theirs.standing);
+        self.consider(node, Stand { standing: theirs.standing, established: theirs.established });
         Admitted { standing: self.standing() }.encode()
     }
 
@@ -165,13 +169,16 @@ impl Cluster {
         let peer = known.peer(node);
         peer.name.clone_from(&hello.name);
         peer.standing = Some(hello.standing);
+        peer.established = hello.established;
         peer.admitted = true;
         peer.refused_until = None;
     }
 
     /// The caller may be one to follow.
-    fn consider(&self, node: NodeId, theirs: Standing) {
-        if decide(self.0.me, self.standing(), node, theirs) == Verdict::Join && self.standing() != theirs {
+    fn consider(&self, node: NodeId, theirs: Stand) {
+        let verdict = decide(self.0.me, self.stand_now(), node, theirs);
+        let join = verdict == Verdict::Join && self.standing() != theirs.standing && !self.knows_leader();
+        if join || verdict == Verdict::Apart {
             self.spawn_meet(node, Duration::ZERO);
         }
     }
@@ -206,6 +213,15 @@ fn fresh_nonce() -> [u8; 16] {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).expect("a system without randomness cannot run a node: the identity needed it too");
     nonce
+}
+
+fn removed() -> Refused {
+    Refused {
+        why: Refusal::Removed,
+        detail: "this node was removed from the cluster; `akita cluster admit` on one of its nodes lets it in".into(),
+        standing: None,
+        misfit: None,
+    }
 }
 
 fn other_cluster() -> Refused {

@@ -7,7 +7,7 @@ use akita_core::{
     schedule::{Load, Offer},
     tuning::MAX_RTT_MS,
     versions::Versions,
-    wire::{Catalog, GetCatalog, Message, NodeView, Refusal, Refused, Report, Reported, View},
+    wire::{Catalog, GetCatalog, Message, NodeView, Refusal, Refused, Report, Reported, View, voters_digest},
 };
 
 use super::{Cluster, books::Member, peer_of};
@@ -70,7 +70,9 @@ impl Cluster {
             self.0.driver.worker_load(node, load_of(&report)).await;
         }
         let view = self.known().version;
-        Reported { standing: self.standing(), view }.encode()
+        let known = report.voters.map_or(0, |voters| voters.digest);
+        let voters = Some(self.voters()).filter(|voters| voters_digest(voters) != known);
+        Reported { standing: self.standing(), view, voters }.encode()
     }
 
     fn note(&self, node: NodeId, report: &Report) -> News {
@@ -88,6 +90,8 @@ impl Cluster {
             running: 0,
             last_heard: Instant::now(),
             online: false,
+            since: Instant::now(),
+            number: 0,
             leaving: false,
             fetching: false,
         });
@@ -96,7 +100,8 @@ impl Cluster {
         if restarted || member.digest != report.digest || online {
             member.offer = None;
         }
-        let fetch = member.offer.is_none() && !member.fetching;
+        // Of a process that is gone nothing will come.
+        let fetch = member.offer.is_none() && (!member.fetching || restarted);
         member.fetching |= fetch;
         member.incarnation = report.incarnation;
         member.digest = report.digest;
@@ -104,6 +109,10 @@ impl Cluster {
         member.slots = report.slots.min(MAX_SLOTS);
         member.running = report.running;
         member.last_heard = Instant::now();
+        if online || restarted {
+            member.since = Instant::now();
+        }
+        member.number = report.voters.map_or(0, |voters| voters.number);
         member.online = true;
         member.leaving = report.leaving;
         if joined || online || restarted {
@@ -153,7 +162,7 @@ impl Cluster {
 
     /// Notices who went silent, while this node leads, and keeps the scheduler told of its own load.
     pub(super) async fn lead(&self) {
-        let started = Instant::now();
+        let mut started = Instant::now();
         let mut looked_for_absent = false;
         let mut outbox_due = None;
         let mut announced = started;
@@ -171,6 +180,10 @@ impl Cluster {
             }
             if !self.leads() {
                 outbox_due = None;
+                if self.role().is_voter() {
+                    // Elected later, it looks anew for who does not come.
+                    (started, looked_for_absent) = (Instant::now(), false);
+                }
                 continue;
             }
             for node in self.silent() {
@@ -217,6 +230,7 @@ impl Cluster {
             let peer = known.peer(node);
             let Some(member) = peer.member.as_mut() else { return };
             member.online = false;
+            member.since = Instant::now();
             member.offer = None;
             (peer.name.clone(), peer.member.as_ref().is_some_and(|member| member.leaving))
         };

@@ -2,16 +2,19 @@
 //! between nodes and the driver; which of two leaders gives way is decided in [`akita_core::membership`].
 
 mod announce;
+mod autopilot;
 mod blobs;
 mod books;
 mod call;
 mod follow;
+mod govern;
 mod handover;
 mod handshake;
 mod lead;
 mod results;
 mod serve;
 mod tell;
+mod voters;
 
 use std::{
     collections::BTreeSet,
@@ -21,10 +24,11 @@ use std::{
 
 use akita_core::{
     ClusterId, Command, EventType, NodeId,
+    autopilot::Profile,
     membership::{self, Announcement, ClusterKey},
     schedule::{Load, Offer},
     tuning::Tuning,
-    wire::{Catalog, Standing},
+    wire::{Catalog, Remark, Standing},
 };
 use akita_mesh::{Event, Mesh, PeerId};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -35,7 +39,8 @@ pub use call::CallFailed;
 pub use handover::MAX_OUTBOX;
 
 use crate::{
-    blobs::BlobShelf, driver::Driver, executor::Executor, plugins::Plugins, resources::Resources, store::Store,
+    blobs::BlobShelf, consensus::Consensus, driver::Driver, executor::Executor, plugins::Plugins, resources::Resources,
+    store::Store,
 };
 use books::Known;
 
@@ -44,6 +49,9 @@ const MAX_REQUESTS: usize = 256;
 
 /// Questions for a task's end that wait for it: they cost little, and must not keep requests from being looked at.
 const MAX_POLLS: usize = 4_096;
+
+/// In the place of a leader where nobody leads, or nobody is known to.
+pub const NOBODY: NodeId = NodeId([0; 16]);
 
 /// What a cluster needs to start.
 pub struct Start {
@@ -71,6 +79,12 @@ pub struct Start {
     pub mesh: Mesh,
     /// The loop.
     pub driver: Driver,
+    /// Its log.
+    pub consensus: Consensus,
+    /// The timing of voters, where the operator chose one.
+    pub profile: Option<Profile>,
+    /// Most voters that this node takes when it leads; 1: it stays the only one.
+    pub max_voters: usize,
     /// Its books.
     pub store: Store,
     /// Its blobs.
@@ -120,6 +134,11 @@ struct Inner {
     incarnation: u32,
     mesh: Mesh,
     driver: Driver,
+    consensus: Consensus,
+    profile: Option<Profile>,
+    max_voters: usize,
+    /// Nodes that are not to come back, as the state here says.
+    banned: RwLock<BTreeSet<NodeId>>,
     store: Store,
     blobs: BlobShelf,
     executor: Executor,
@@ -132,6 +151,8 @@ struct Inner {
     known: Mutex<Known>,
     /// One change of sides at a time.
     moving: tokio::sync::Mutex<()>,
+    /// One change of the voters at a time.
+    governing: tokio::sync::Mutex<()>,
     /// Something that the leader should hear of soon.
     report_now: Notify,
     /// The leader answers: what waits here may be brought to it.
@@ -147,7 +168,8 @@ struct Inner {
 impl Cluster {
     /// The cluster of a node that has just started; [`Cluster::run`] makes it live.
     pub fn new(start: Start) -> Cluster {
-        let known = Known { term: start.term, ..Known::default() };
+        let mut known = Known { term: start.term, ..Known::default() };
+        known.remember_led(start.standing);
         Cluster(Arc::new(Inner {
             me: start.me,
             name: start.name,
@@ -161,6 +183,10 @@ impl Cluster {
             incarnation: start.incarnation,
             mesh: start.mesh,
             driver: start.driver,
+            consensus: start.consensus,
+            profile: start.profile,
+            max_voters: start.max_voters,
+            banned: RwLock::default(),
             store: start.store,
             blobs: start.blobs,
             executor: start.executor,
@@ -171,6 +197,7 @@ impl Cluster {
             leader_silent: watch::Sender::new(false),
             known: Mutex::new(known),
             moving: tokio::sync::Mutex::new(()),
+            governing: tokio::sync::Mutex::new(()),
             report_now: Notify::new(),
             deliver_now: Notify::new(),
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
@@ -196,6 +223,10 @@ impl Cluster {
         self.0.tasks.spawn(async move { carrier.carry().await });
         let leader = self.clone();
         self.0.tasks.spawn(async move { leader.lead().await });
+        let voter = self.clone();
+        self.0.tasks.spawn(async move { voter.keep_standing().await });
+        let pilot = self.clone();
+        self.0.tasks.spawn(async move { pilot.pilot().await });
         let teller = self.clone();
         self.0.tasks.spawn(async move { teller.tell_of_room().await });
         loop {
@@ -319,6 +350,7 @@ impl Cluster {
         let announcement = Announcement {
             tag: self.0.tag,
             standing: self.standing(),
+            established: self.is_established(),
             digest: self.offered().digest,
             name: self.0.name.clone(),
         };
@@ -331,6 +363,9 @@ impl Cluster {
     fn stand(&self, standing: Standing) {
         let changed = self.0.standing.send_if_modified(|old| std::mem::replace(old, standing) != standing);
         if changed {
+            if standing.leader != NOBODY {
+                self.known().remember_led(standing);
+            }
             self.0.leader_silent.send_replace(false);
             tracing::info!(leader = %standing.leader, cluster = %standing.cluster, leads = self.leads(), "the cluster has a leader");
             self.announce();
@@ -341,7 +376,7 @@ impl Cluster {
     /// Founds a cluster that this node leads.
     async fn found(&self, why: &str) {
         let _one = self.0.moving.lock().await;
-        if self.leads() {
+        if self.leads() || !self.may_found() {
             return;
         }
         tracing::info!(why, "this node founds a cluster of its own");
@@ -354,8 +389,13 @@ impl Cluster {
         }
     }
 
-    /// Writes a row of the ledger.
-    async fn record(&self, event: EventType, node: NodeId, details: Vec<(String, String)>) {
+    /// Writes a row of the ledger: the voters' where this node is one of them, else its own.
+    pub async fn record(&self, event: EventType, node: NodeId, details: Vec<(String, String)>) {
+        if self.role().is_voter() && !self.leads() {
+            // Who is just being greeted may have to greet the leader for it, and does not wait for that.
+            self.0.tasks.spawn(self.clone().remark(Remark { event, node, details }));
+            return;
+        }
         let _ = self.0.driver.commit(vec![Command::Record { event, node, details }]).await;
     }
 

@@ -12,7 +12,7 @@ use akita_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{CallFailed, Cluster};
+use super::{CallFailed, Cluster, NOBODY};
 use crate::executor::Report;
 
 /// Outcomes in one message, and bytes: a lost message on a slow link must cost little.
@@ -40,11 +40,13 @@ impl Cluster {
                 match report {
                     Report::Ran { assigner, task, fence, run_us, outcome } => {
                         said.remove(&task);
-                        if assigner == self.0.me {
+                        // One of several voters may lose the lead before they have it; then another is to have it.
+                        let at_once = assigner == self.0.me && !self.role().is_voter();
+                        if at_once {
                             self.0.executor.settled(task, fence);
                         }
                         let ran = Ran::new(task, fence, run_us, outcome);
-                        if assigner == self.0.me {
+                        if at_once {
                             own.push(ran);
                         } else {
                             self.queue(&mut queues, assigner, ran);
@@ -85,10 +87,9 @@ impl Cluster {
             let count = buffer.len();
             let chunk = Outcomes { ran: std::mem::replace(&mut buffer, rest) };
             let begun = Instant::now();
-            let bytes = chunk.ran.iter().map(|ran| ran.body.len() as u64).sum();
-            while let Err(error) = self.call::<Taken>(node, &chunk, self.patience_for(node, bytes)).await {
-                // A node that restarts may not know this one yet, or not serve yet.
-                let later = [Refusal::Internal, Refusal::NotAdmitted];
+            while let Err(error) = self.bring_outcomes(node, &chunk).await {
+                // A node that restarts may not know this one yet, or not serve yet; another may lead now.
+                let later = [Refusal::Internal, Refusal::NotAdmitted, Refusal::NotLeader];
                 let refused = matches!(&error, CallFailed::Refused(refused) if !later.contains(&refused.why));
                 if refused || begun.elapsed() > KEEP {
                     tracing::warn!(%node, tasks = count, %error, "outcomes that nobody takes any more are let go");
@@ -98,6 +99,22 @@ impl Cluster {
                 tokio::time::sleep(RETRY).await;
             }
             chunk.ran.iter().for_each(|ran| self.0.executor.settled(ran.task, ran.fence));
+        }
+    }
+
+    /// Gives outcomes to the leader of the cluster that assigned them: that one, or who leads it now.
+    async fn bring_outcomes(&self, assigner: NodeId, chunk: &Outcomes) -> Result<(), CallFailed> {
+        let standing = self.standing();
+        let successor = self.known().led.get(&assigner) == Some(&standing.cluster);
+        let to = if successor && standing.leader != NOBODY { standing.leader } else { assigner };
+        if to == self.0.me {
+            let taken = self.0.driver.outcomes(self.0.me, chunk.ran.clone()).await;
+            return taken.map_err(|_| CallFailed::NoLeader);
+        }
+        let bytes = chunk.ran.iter().map(|ran| ran.body.len() as u64).sum();
+        tokio::select! {
+            taken = self.call::<Taken>(to, chunk, self.patience_for(to, bytes)) => taken.map(drop),
+            () = self.leader_lost(to), if to == standing.leader && to != assigner => Err(CallFailed::NoLeader),
         }
     }
 

@@ -48,6 +48,11 @@ impl Cluster {
             Request::Ask(ask) => self.answer(ask, turn).await,
             Request::Tell(tell) => self.told(node, tell),
             Request::GetBlob(get) => self.blob(get).await,
+            Request::Raft(raft) => self.voted(node, raft).await,
+            Request::Recruit(recruit) => self.recruited(node, recruit).await,
+            Request::Release(release) => self.released(node, release).await,
+            Request::Remark(remark) => self.remarked(node, remark).await,
+            Request::Govern(govern) => self.governed(govern).await,
         }
     }
 
@@ -79,9 +84,13 @@ impl Cluster {
     }
 
     async fn outcomes(&self, node: NodeId, outcomes: Outcomes) -> Vec<u8> {
+        if self.role().is_voter() && !self.leads() {
+            // The one that leads now has the assignments, and takes the outcomes.
+            return self.refuse(Refusal::NotLeader, "this node does not lead any more");
+        }
         match self.0.driver.outcomes(node, outcomes.ran).await {
             Ok(()) => Taken {}.encode(),
-            Err(_) => self.refuse(Refusal::Internal, "this node is shutting down"),
+            Err(_) => self.refuse(Refusal::Internal, "nothing can be committed here now"),
         }
     }
 

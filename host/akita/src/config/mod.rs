@@ -13,6 +13,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use akita_core::autopilot::Profile;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +51,10 @@ pub struct Settings {
     pub node_timeout: Duration,
     /// LEADER_ELECTION_TIMEOUT_S.
     pub leader_election_timeout: Duration,
+    /// MAX_VOTERS.
+    pub max_voters: usize,
+    /// VOTERS_TIMING; nothing: by the round trips.
+    pub voters_timing: Option<Profile>,
     /// DISCOVERY_INTERVAL_S: announces of a node that has found no other yet.
     pub discovery_interval: Duration,
     /// ANNOUNCE_INTERVAL_S.

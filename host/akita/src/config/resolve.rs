@@ -1,6 +1,7 @@
 //! Puts the layers together: finds the settings file, lets the first layer that sets a value win, and fills in
 //! [`Settings`].
 
+use akita_core::autopilot::Profile;
 use std::path::{Path, PathBuf};
 
 use akita_core::KeyPrint;
@@ -98,6 +99,11 @@ impl Values<'_> {
             cluster_key: self.cluster_key()?,
             node_timeout: self.seconds("NODE_TIMEOUT_S")?,
             leader_election_timeout: self.seconds("LEADER_ELECTION_TIMEOUT_S")?,
+            max_voters: self.count("MAX_VOTERS")?,
+            voters_timing: {
+                let word = self.choice("VOTERS_TIMING")?;
+                [Profile::Lan, Profile::Wan, Profile::Slow].into_iter().find(|profile| profile.as_str() == word)
+            },
             discovery_interval: self.seconds("DISCOVERY_INTERVAL_S")?,
             announce_interval: self.seconds("ANNOUNCE_INTERVAL_S")?,
             rns_config: self.path("RNS_CONFIG"),

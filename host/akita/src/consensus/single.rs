@@ -4,50 +4,51 @@
 use akita_core::{command::Command, state::Effects, task::Outcome};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Applied, Clock, Committed, ConsensusError};
+use super::{Answer, Applied, Clock, Committed, ConsensusError, Event};
 use crate::store::{Job, Machine, Position, StoreError, Writer};
-
-type Answer = Result<Committed, ConsensusError>;
 
 #[derive(Clone)]
 pub(super) struct Single {
     writer: Writer,
     clock: Clock,
-    applied: mpsc::UnboundedSender<Applied>,
+    events: mpsc::UnboundedSender<Event>,
 }
 
 impl Single {
-    pub(super) fn new(writer: Writer, clock: Clock) -> (Single, mpsc::UnboundedReceiver<Applied>) {
-        let (applied, receiver) = mpsc::unbounded_channel();
-        (Single { writer, clock, applied }, receiver)
+    pub(super) fn new(writer: Writer, clock: Clock, events: mpsc::UnboundedSender<Event>) -> Single {
+        Single { writer, clock, events }
     }
 
-    pub(super) async fn propose(&self, commands: Vec<Command>) -> Result<oneshot::Receiver<Answer>, ConsensusError> {
+    pub(super) async fn propose(
+        &self,
+        commands: Vec<Command>,
+        number: u64,
+    ) -> Result<oneshot::Receiver<Answer>, ConsensusError> {
         let units = units(&commands);
-        let (job, answer) = self.job(commands);
+        let (job, answer) = self.job(commands, number);
         self.writer.send_when_free(units, job).await.map_err(|why| self.refused(why))?;
         Ok(answer)
     }
 
-    pub(super) fn submit(&self, commands: Vec<Command>) -> Result<oneshot::Receiver<Answer>, ConsensusError> {
+    pub(super) fn submit(
+        &self,
+        commands: Vec<Command>,
+        number: u64,
+    ) -> Result<oneshot::Receiver<Answer>, ConsensusError> {
         let units = units(&commands);
-        let (job, answer) = self.job(commands);
+        let (job, answer) = self.job(commands, number);
         self.writer.submit(units, job).map_err(|why| self.refused(why))?;
         Ok(answer)
-    }
-
-    pub(super) async fn answer(&self, answer: oneshot::Receiver<Answer>) -> Answer {
-        answer.await.unwrap_or_else(|_| Err(self.reason().into()))
     }
 
     pub(super) fn reason(&self) -> StoreError {
         self.writer.reason()
     }
 
-    fn job(&self, commands: Vec<Command>) -> (Proposal, oneshot::Receiver<Answer>) {
+    fn job(&self, commands: Vec<Command>, number: u64) -> (Proposal, oneshot::Receiver<Answer>) {
         let (answer, answered) = oneshot::channel();
-        let (clock, applied) = (self.clock.clone(), self.applied.clone());
-        (Proposal { commands, clock, applied, answer, done: None }, answered)
+        let (clock, events) = (self.clock.clone(), self.events.clone());
+        (Proposal { commands, number, clock, events, answer, done: None }, answered)
     }
 }
 
@@ -64,8 +65,9 @@ fn units(commands: &[Command]) -> u32 {
 
 struct Proposal {
     commands: Vec<Command>,
+    number: u64,
     clock: Clock,
-    applied: mpsc::UnboundedSender<Applied>,
+    events: mpsc::UnboundedSender<Event>,
     answer: oneshot::Sender<Answer>,
     done: Option<(Position, Effects)>,
 }
@@ -86,7 +88,8 @@ impl Job for Proposal {
             (Ok(()), Some((Position { index, time }, effects))) => {
                 let Effects { changes, replies, .. } = effects;
                 let committed = Committed { index, time, replies: replies.clone() };
-                let _ = self.applied.send(Applied { index, time, changes, replies });
+                let own = Some(self.number);
+                let _ = self.events.send(Event::Applied(Applied { index, time, changes, replies, own }));
                 self.answer.send(Ok(committed))
             }
             (outcome, _) => self.answer.send(Err(outcome.err().unwrap_or(StoreError::Stopped).into())),

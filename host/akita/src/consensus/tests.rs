@@ -1,6 +1,7 @@
 //! What a proposer may rely on: order, durability, restart, and that nothing follows a failure.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     process::{Command as Process, Stdio},
     sync::Arc,
@@ -32,14 +33,14 @@ async fn many_proposals_at_once_are_answered_in_order() {
     let mut last = 1;
     let mut time = 0;
     for answer in answers {
-        let committed = answer.await.unwrap().unwrap();
+        let committed = answer.answer.await.unwrap().unwrap();
         assert_eq!(committed.index, last + 1);
         assert_eq!(committed.replies, [Reply::Done]);
         assert!(committed.time >= time);
         (last, time) = (committed.index, committed.time);
     }
     for index in 1..=last {
-        let applied = log.opened.applied.try_recv().unwrap();
+        let Ok(Event::Applied(applied)) = log.opened.events.try_recv() else { panic!("an entry is missing") };
         assert_eq!(applied.index, index, "every entry is told of before it is answered");
         if index > 1 {
             assert!(matches!(&applied.changes[..], [Change::Accepted { input, .. }] if input == b"{\"a\":1}"));
@@ -85,7 +86,7 @@ async fn an_entry_that_is_too_large_and_a_full_queue_are_refused() {
     };
     assert!(matches!(busy, ConsensusError::Busy));
     for answer in answers {
-        answer.await.unwrap().unwrap();
+        answer.answer.await.unwrap().unwrap();
     }
     log.one(submit(task(2))).await;
 }
@@ -96,7 +97,7 @@ async fn what_was_queued_before_a_close_is_committed_and_nothing_after_it() {
     let answers: Vec<_> = (0..500).map(|n| log.opened.consensus.submit(vec![submit(task(n))]).unwrap()).collect();
     log.opened.store.close().await.unwrap();
     for answer in answers {
-        answer.await.unwrap().unwrap();
+        answer.answer.await.unwrap().unwrap();
     }
     let stopped = log.opened.consensus.propose(vec![submit(task(900))]).await;
     assert!(matches!(stopped, Err(ConsensusError::Store(StoreError::Stopped))));
@@ -107,13 +108,13 @@ async fn what_was_queued_before_a_close_is_committed_and_nothing_after_it() {
 #[tokio::test]
 async fn a_write_that_fails_stops_the_log_for_good() {
     let mut log = Log::new().await;
-    log.opened.applied.recv().await.unwrap();
+    log.opened.events.recv().await.unwrap();
     // Another program breaks the database: from here on, storing a task fails.
     let sabotage = "CREATE TRIGGER no BEFORE INSERT ON tasks BEGIN SELECT RAISE(ABORT, 'sabotage'); END";
     testing::execute(&log.database(), sabotage);
     let answers: Vec<_> = (0..50).filter_map(|n| log.opened.consensus.submit(vec![submit(task(n))]).ok()).collect();
     for answer in answers {
-        let answer = answer.await;
+        let answer = answer.answer.await;
         assert!(!matches!(answer, Ok(Ok(_))), "{answer:?}");
     }
     let failure = log.opened.store.failed().await;
@@ -121,7 +122,7 @@ async fn a_write_that_fails_stops_the_log_for_good() {
     let later = log.opened.consensus.propose(vec![]).await.unwrap_err();
     assert!(later.to_string().contains("sabotage"), "{later}");
     assert!(log.opened.store.close().await.is_err());
-    assert!(log.opened.applied.try_recv().is_err(), "nobody is told of what is not durable");
+    assert!(log.opened.events.try_recv().is_err(), "nobody is told of what is not durable");
     assert!(log.opened.store.list(None, 10).await.unwrap().is_empty());
 }
 
@@ -229,7 +230,7 @@ fn any_command() -> impl Strategy<Value = Command> {
 
 /// The ended tasks, as the database should know them.
 #[derive(Default)]
-struct Ended(std::collections::BTreeMap<TaskId, Status>);
+struct Ended(BTreeMap<TaskId, Status>);
 
 impl akita_core::Archive for Ended {
     fn ended(&self, task: TaskId) -> Option<Status> {
@@ -249,7 +250,8 @@ proptest! {
             let mut model = (State::default(), Ended::default());
             let founded = Command::Found { id: ClusterId([9; 16]), name: "akita".into(), founder: ME };
             let mut index = 1;
-            step(&mut model, 1, log.opened.applied.recv().await.unwrap().time, vec![founded]);
+            let Some(Event::Applied(first)) = log.opened.events.recv().await else { panic!("nothing was founded") };
+            step(&mut model, 1, first.time, vec![founded]);
             for (at, entries) in [before, after].into_iter().enumerate() {
                 for commands in entries {
                     index += 1;

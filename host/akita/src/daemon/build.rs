@@ -20,7 +20,7 @@ use crate::{
     blobs::{BlobLimits, BlobShelf, Blobs, Neighbours},
     cluster::{self, Books, Cluster, node_of},
     config::Settings,
-    consensus::{self, Opened},
+    consensus::{self, Consensus, Opened},
     driver::{self, Driver, Service},
     executor::{self, Executor, Home, Report},
     node::{Node, Parts},
@@ -34,6 +34,7 @@ use crate::{
 pub(super) struct Running {
     pub(super) node: Node,
     pub(super) store: Store,
+    pub(super) consensus: Consensus,
     pub(super) driver: Driver,
     pub(super) cluster: Cluster,
     pub(super) executor: Executor,
@@ -96,6 +97,9 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         term: origin.term,
         mesh: mesh.clone(),
         driver: driver.clone(),
+        consensus: opened.consensus.clone(),
+        profile: settings.voters_timing,
+        max_voters: settings.max_voters,
         store: opened.store.clone(),
         blobs: blobs.shelf().clone(),
         executor: executor.clone(),
@@ -107,14 +111,19 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         me,
         tuning: tuning(&settings),
         state: opened.state,
-        consensus: opened.consensus,
-        applied: opened.applied,
+        consensus: opened.consensus.clone(),
+        events: opened.events,
+        votes: opened.votes,
         store: opened.store.clone(),
         executor: executor.clone(),
         assigner: Arc::new(cluster.clone()),
     };
     let service = tokio::spawn(Service::new(start, driver.clone(), inbox).run());
-    driver.commit(origin.first_words).await.context("the node stopped before it began")?;
+    if !opened.votes {
+        driver.commit(origin.first_words).await.context("the node stopped before it began")?;
+    }
+    // Its calls are answered, and made, once the cluster runs.
+    opened.consensus.connect(Arc::new(cluster.clone())).await.map_err(|error| config(&error, error.hint()))?;
 
     let asked = CancellationToken::new();
     let node = Node::new(Parts {
@@ -142,7 +151,8 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     let (members, results) = run_loops(&cluster, events, reports);
     let store = opened.store;
     let marking = spawn_marking(store.clone());
-    let pruning = spawn_pruning(store.clone(), settings.result_retention, settings.result_retention_max);
+    let pruning =
+        spawn_pruning(store.clone(), driver.clone(), settings.result_retention, settings.result_retention_max);
     let listeners = Listeners {
         cluster: cluster.clone(),
         driver: driver.clone(),
@@ -156,6 +166,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
     Ok(Running {
         node,
         store,
+        consensus: opened.consensus,
         driver,
         cluster,
         executor,
@@ -331,6 +342,9 @@ impl Origin {
                 ("version".into(), env!("CARGO_PKG_VERSION").into()),
             ],
         };
+        if opened.votes {
+            return Origin::of_voter(opened, &name);
+        }
         let known = opened.state.cluster().filter(|cluster| cluster.name == name);
         let Some(cluster) = known else {
             let id: ClusterId = cluster::new_cluster_id(&name, me).context("the system gives no random numbers")?;
@@ -347,6 +361,24 @@ impl Origin {
             None => Standing { cluster: cluster.id, leader: me },
         };
         Ok(Origin { standing, term: cluster.term, first_words: vec![start] })
+    }
+
+    /// One of several voters: who leads it hears from the others.
+    fn of_voter(opened: &Opened, name: &str) -> anyhow::Result<Origin> {
+        let cluster = opened.state.cluster();
+        if let Some(other) = cluster.filter(|cluster| cluster.name != name) {
+            return Err(config(
+                format!("this node votes in the cluster `{}` and cannot start in `{name}`", other.name),
+                format!(
+                    "start it with --cluster-name {} and leave with `akita cluster leave`, or give another data \
+                         directory",
+                    other.name
+                ),
+            ));
+        }
+        let id = cluster.map_or(ClusterId::default(), |cluster| cluster.id);
+        let standing = Standing { cluster: id, leader: cluster::NOBODY };
+        Ok(Origin { standing, term: cluster.map_or(0, |cluster| cluster.term), first_words: Vec::new() })
     }
 }
 

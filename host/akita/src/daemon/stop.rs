@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use akita_core::{Command, EventType};
+use akita_core::EventType;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -93,18 +93,17 @@ impl Running {
             let _ = tokio::time::timeout(left(deadline), api).await;
         }
         let _ = tokio::time::timeout(left(deadline).min(LAST_WORDS), self.cluster.leave()).await;
+        let _ = tokio::time::timeout(left(deadline).min(LAST_WORDS), self.cluster.hand_over_lead()).await;
         self.executor.drain(left(deadline)).await;
         let _ = tokio::time::timeout(LAST_WORDS, self.results).await;
         let _ = tokio::time::timeout(left(deadline).max(LAST_WORDS), self.cluster.delivered()).await;
-        let goodbye = Command::Record {
-            event: EventType::NodeStop,
-            node: self.node.me,
-            details: vec![("name".into(), self.node.name.clone())],
-        };
-        let _ = tokio::time::timeout(LAST_WORDS, self.driver.commit(vec![goodbye])).await;
+        let name = vec![("name".to_owned(), self.node.name.clone())];
+        let goodbye = self.cluster.record(EventType::NodeStop, self.node.me, name);
+        let _ = tokio::time::timeout(LAST_WORDS, goodbye).await;
         self.cluster.stop();
         let _ = tokio::time::timeout(LAST_WORDS, self.members).await;
         self.service.abort();
+        let _ = tokio::time::timeout(LAST_WORDS, self.consensus.stop()).await;
         let closed = self.store.close().await;
         let _ = self.store.mark().await;
         self.sandbox.shutdown();

@@ -22,7 +22,7 @@ use super::{
     outbound::{Inputs, Outbound},
 };
 use crate::{
-    consensus::{Applied, Consensus, ConsensusError},
+    consensus::{Applied, Consensus, ConsensusError, Event},
     executor::Executor,
     store::Store,
     view::NodeError,
@@ -54,7 +54,9 @@ pub struct Start {
     /// Where commands go.
     pub consensus: Consensus,
     /// Where they come back.
-    pub applied: mpsc::UnboundedReceiver<Applied>,
+    pub events: mpsc::UnboundedReceiver<Event>,
+    /// This node is one of several voters: it proposes nothing before it is elected.
+    pub votes: bool,
     /// Inputs of tasks.
     pub store: Store,
     /// This node's own slots.
@@ -70,6 +72,13 @@ enum Waiter {
 }
 
 impl Waiter {
+    /// Nobody knows whether it was or will be committed. Dropped, the others' answers say so.
+    fn give_up(self) {
+        if let Waiter::Submit { reply, .. } = self {
+            let _ = reply.send(Err(intake::not_leading()));
+        }
+    }
+
     fn tell(self, replies: &[Reply]) {
         match self {
             Waiter::Done(reply) => drop(reply.send(())),
@@ -88,16 +97,20 @@ struct Batch {
 }
 
 struct UnderWay {
+    number: u64,
     proposed: Vec<Proposed>,
     waiters: Vec<Waiter>,
 }
 
 /// Owns the receiver and everything that changes with each command.
 pub struct Service {
+    me: NodeId,
     leader: Leader,
+    /// Several vote, and this node does not lead them: it only watches what is committed.
+    following: bool,
     tuning: Tuning,
     consensus: Consensus,
-    applied: mpsc::UnboundedReceiver<Applied>,
+    events: mpsc::UnboundedReceiver<Event>,
     requests: mpsc::Receiver<Request>,
     outbound: Outbound,
     driver: Driver,
@@ -128,15 +141,19 @@ impl Service {
     pub fn new(start: Start, driver: Driver, inbox: Inbox) -> Service {
         let mut leader = Leader::new(start.me, start.tuning);
         let mut next = Batch::default();
-        if start.state.cluster().is_none_or(|cluster| cluster.sealed_into.is_some()) {
+        if start.votes || start.state.cluster().is_none_or(|cluster| cluster.sealed_into.is_some()) {
             leader.set_leading(false);
         }
-        next.commands = leader.resume(start.state.tasks().values(), now(), ticks());
+        if !start.votes {
+            next.commands = leader.resume(start.state.tasks().values(), &|_, _| false, now(), ticks());
+        }
         Service {
+            me: start.me,
             leader,
+            following: start.votes,
             tuning: start.tuning,
             consensus: start.consensus,
-            applied: start.applied,
+            events: start.events,
             requests: inbox.0,
             outbound: Outbound {
                 me: start.me,
@@ -161,8 +178,8 @@ impl Service {
             let sleep = tokio::time::sleep(self.until_next());
             tokio::select! {
                 biased;
-                applied = self.applied.recv() => match applied {
-                    Some(applied) => self.applied(applied),
+                event = self.events.recv() => match event {
+                    Some(event) => self.event(event),
                     None => return,
                 },
                 request = self.requests.recv(), if self.next.commands.len() < ENTRY_FULL => match request {
@@ -187,10 +204,11 @@ impl Service {
     }
 
     fn drain(&mut self) {
-        while let Ok(applied) = self.applied.try_recv() {
-            self.applied(applied);
-        }
         for _ in 0..TURN {
+            // Before each request, so that none comes between an election and what follows from it.
+            while let Ok(event) = self.events.try_recv() {
+                self.event(event);
+            }
             if self.next.commands.len() >= ENTRY_FULL {
                 break;
             }
@@ -204,7 +222,7 @@ impl Service {
     /// Adds what time and free slots bring about, and proposes. `false` when the log takes nothing any more.
     fn advance(&mut self) -> bool {
         let now = ticks();
-        if self.next.commands.len() < ENTRY_FULL {
+        if !self.following && self.next.commands.len() < ENTRY_FULL {
             self.next.commands.extend(self.leader.tick(now));
             self.acknowledge_long_ones(now);
             self.next.commands.extend(self.leader.place(now, ENTRY_FULL));
@@ -233,10 +251,10 @@ impl Service {
         // A copy, because a full queue does not give them back.
         match self.consensus.submit(self.next.commands.clone()) {
             // What it came to arrives with what was applied.
-            Ok(_) => {
+            Ok(submitted) => {
                 let Batch { commands, waiters } = std::mem::take(&mut self.next);
                 let proposed = commands.iter().map(Proposed::of).collect();
-                self.under_way.push_back(UnderWay { proposed, waiters });
+                self.under_way.push_back(UnderWay { number: submitted.number, proposed, waiters });
                 true
             }
             Err(ConsensusError::Busy) => {
@@ -250,15 +268,91 @@ impl Service {
         }
     }
 
-    fn applied(&mut self, applied: Applied) {
-        let Some(entry) = self.under_way.pop_front() else { return };
-        for (proposed, reply) in entry.proposed.iter().zip(&applied.replies) {
-            self.leader.replied(*proposed, reply);
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Applied(applied) => self.applied(applied),
+            Event::Failed(number) => self.failed(number),
+            Event::Leads { state, time, .. } => self.begin_to_lead(&state, time),
+            Event::Follows => self.begin_to_follow(),
+            Event::Replaced => {
+                self.begin_to_follow();
+                // On a node that leaves the voters, its own new log goes on.
+                self.following = self.consensus.role().borrow().is_voter();
+                self.driver.watch().all_ended();
+            }
         }
+    }
+
+    /// Takes over from the leader before, with nothing but what the log says. Who works here is told by the cluster.
+    fn begin_to_lead(&mut self, state: &State, time: Millis) {
+        self.following = false;
+        self.leader = Leader::new(self.me, self.tuning);
+        if self.paused {
+            self.leader.pause();
+        }
+        let executor = &self.outbound.executor;
+        let holds = |task, fence| executor.has(task, fence);
+        let back = self.leader.resume(state.tasks().values(), &holds, time, ticks());
+        let time = now();
+        for command in &mut self.next.commands {
+            match command {
+                // Waiting since this node led by itself: as good as ever.
+                Command::Submit { id, spec, .. } => self.leader.offer(*id, spec, time),
+                // Placed by what knew other workers; in its place stands what does nothing.
+                Command::Assign { task, .. } => *command = Command::Acknowledge { task: *task, fence: 0 },
+                _ => {}
+            }
+        }
+        self.next.commands.extend(back);
+    }
+
+    fn begin_to_follow(&mut self) {
+        self.following = true;
+        self.leader = Leader::new(self.me, self.tuning);
+        self.leader.set_leading(false);
+        self.unacknowledged.clear();
+        self.outbound.inputs = Inputs::default();
+        std::mem::take(&mut self.next).waiters.into_iter().for_each(Waiter::give_up);
+    }
+
+    /// What was proposed under that number is not known to be in the log.
+    fn failed(&mut self, number: u64) {
+        let Some(at) = self.under_way.iter().position(|one| one.number == number) else { return };
+        let Some(entry) = self.under_way.remove(at) else { return };
+        for proposed in entry.proposed {
+            let reply = if matches!(proposed, Proposed::Assign(..)) { Reply::Sealed } else { Reply::Stale };
+            self.leader.replied(proposed, &reply);
+        }
+        entry.waiters.into_iter().for_each(Waiter::give_up);
+    }
+
+    fn applied(&mut self, applied: Applied) {
+        let own = applied.own.and_then(|number| self.under_way.iter().position(|one| one.number == number));
+        let entry = own.and_then(|at| self.under_way.remove(at));
+        if self.following {
+            for change in &applied.changes {
+                match change {
+                    Change::Ended { task, .. } => self.driver.watch().ended(task.id),
+                    Change::HandedOver { task, .. } => self.driver.watch().ended(*task),
+                    _ => {}
+                }
+            }
+        } else {
+            let proposed = entry.iter().flat_map(|entry| &entry.proposed);
+            for (proposed, reply) in proposed.zip(&applied.replies) {
+                self.leader.replied(*proposed, reply);
+            }
+            self.changed(applied.changes, applied.time);
+        }
+        let waiters = entry.into_iter().flat_map(|entry| entry.waiters);
+        waiters.for_each(|waiter| waiter.tell(&applied.replies));
+    }
+
+    fn changed(&mut self, changes: Vec<Change>, time: Millis) {
         let mut to_send = Vec::new();
         let now = ticks();
-        for change in applied.changes {
-            to_send.extend(self.leader.changed(&change, applied.time, now));
+        for change in changes {
+            to_send.extend(self.leader.changed(&change, time, now));
             match change {
                 // What was accepted, and nothing that was only sent in, is what will run.
                 Change::Accepted { task, input } => {
@@ -276,7 +370,6 @@ impl Service {
         for (task, fence) in self.outbound.send(to_send) {
             self.unacknowledged.insert(task, (due, fence));
         }
-        entry.waiters.into_iter().for_each(|waiter| waiter.tell(&applied.replies));
     }
 
     fn forget(&mut self, task: TaskId) {
@@ -285,7 +378,23 @@ impl Service {
         self.driver.watch().ended(task);
     }
 
+    /// What a voter that does not lead answers. Nothing that is soft is kept: the leader is told the same.
+    fn request_while_following(&mut self, request: Request) {
+        match request {
+            Request::Submit { reply, .. } => drop(reply.send(Err(intake::not_leading()))),
+            Request::Explain { reply, .. } => drop(reply.send(None)),
+            Request::Waiting { reply, .. } => drop(reply.send(Vec::new())),
+            Request::Absent { reply } => drop(reply.send(Vec::new())),
+            Request::Pause => self.paused = true,
+            // Who waits for an answer hears that there is none.
+            _ => {}
+        }
+    }
+
     fn request(&mut self, request: Request) {
+        if self.following {
+            return self.request_while_following(request);
+        }
         match request {
             Request::Submit { tasks, imported, reply } => self.submit(tasks, imported, reply),
             Request::Outcomes { worker, ran, reply } => self.outcomes(worker, ran, reply),

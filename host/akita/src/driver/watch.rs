@@ -86,6 +86,15 @@ impl Watch {
         }
     }
 
+    /// Any task may have ended: whoever waits looks again.
+    pub fn all_ended(&self) {
+        lock(&self.progress).clear();
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        for waiter in waiting.into_values().flatten() {
+            let _ = waiter.send(());
+        }
+    }
+
     /// How far it is now.
     pub fn set_progress(&self, task: TaskId, fence: u64, done: u64, total: Option<u64>, note: String) {
         let mut progress = lock(&self.progress);

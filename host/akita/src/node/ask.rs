@@ -79,32 +79,45 @@ impl Node {
     /// The leader cannot be asked.
     pub async fn list(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut stale, mut as_of_index) = (false, None);
         let mut tasks = match status {
             None | Some(Status::QueuedLocally) => self.outbox().await?,
             Some(_) => Vec::new(),
         };
         if status != Some(Status::QueuedLocally) {
-            let rest = if self.cluster.leads() {
+            let rest = if self.cluster.leads() && self.holds_newest().await {
                 self.own_list(status, most).await?
             } else {
-                let status = status.map(|status| status.as_str().to_owned());
-                self.must_ask(&Ask::List { status, limit }).await?
+                let word = status.map(|status| status.as_str().to_owned());
+                match self.must_ask(&Ask::List { status: word, limit }).await {
+                    Err(NodeError::Unavailable { .. }) if self.cluster.role().is_voter() => {
+                        let as_of_index = Some(self.store.log_index().await.map_err(internal)?);
+                        TaskList { stale: true, as_of_index, ..self.own_list(status, most).await? }
+                    }
+                    other => other?,
+                }
             };
+            (stale, as_of_index) = (rest.stale, rest.as_of_index);
             tasks.extend(rest.tasks);
         }
         tasks.truncate(most);
-        Ok(TaskList { tasks })
+        Ok(TaskList { tasks, stale, as_of_index })
     }
 
     async fn own_list(&self, status: Option<Status>, limit: usize) -> Result<TaskList, NodeError> {
         let metas = self.store.list(status, limit).await.map_err(internal)?;
         let shown = metas.iter().filter(|meta| meta.handed_over_to.is_none());
-        Ok(TaskList { tasks: shown.map(|meta| convert::task(meta, None)).collect() })
+        Ok(TaskList { tasks: shown.map(|meta| convert::task(meta, None)).collect(), stale: false, as_of_index: None })
     }
 
     /// The cluster: the leader's view, fresh where it answers.
     pub async fn cluster_view(&self) -> ClusterView {
         let name = self.cluster.cluster_name();
+        let view = self.any_cluster_view(name).await;
+        ClusterView { problems: self.problems(), ..view }
+    }
+
+    async fn any_cluster_view(&self, name: &str) -> ClusterView {
         if self.cluster.leads() {
             return convert::cluster(name, self.cluster.view(), true);
         }
@@ -137,6 +150,7 @@ impl Node {
             }
             Ask::Verify => Ok(Some(pack(self.verify(true).await?))),
             Ask::Proof(piece) => self.prove(piece).await,
+            Ask::Members => Ok(Some(pack(self.own_members().await?))),
             Ask::View => Ok(Some(pack(self.cluster.view()))),
             Ask::Emitted { task, here, since } => {
                 let reach = if here { Reach::Here } else { Reach::Next };

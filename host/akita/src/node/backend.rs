@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use akita_core::{KeyPrint, Status, TaskId};
+use akita_core::{KeyPrint, NodeId, Status, TaskId, wire::Wish};
 use tracing::Level;
 
 use super::{Node, convert};
@@ -13,8 +13,8 @@ use crate::{
     store::LedgerQuery,
     telemetry::LogLine,
     view::{
-        BlobList, BlobPut, ClusterView, LedgerPage, NewTask, NodeError, OutputView, PluginList, StatusView,
-        SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
+        BlobList, BlobPut, ClusterView, GovernedView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
+        PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
     },
 };
 
@@ -75,6 +75,22 @@ impl Backend for Node {
         Ok(self.cluster_view().await)
     }
 
+    async fn members(&self) -> Result<MembersView, NodeError> {
+        Node::members(self).await
+    }
+
+    async fn govern(&self, wish: Wish, node: NodeId) -> Result<GovernedView, NodeError> {
+        Node::govern(self, wish, node).await
+    }
+
+    async fn leave(&self) -> Result<GovernedView, NodeError> {
+        Node::leave(self).await
+    }
+
+    async fn force_new(&self) -> Result<GovernedView, NodeError> {
+        Node::force_new(self).await
+    }
+
     async fn plugins(&self) -> Result<PluginList, NodeError> {
         Ok(convert::plugins(&self.plugins.shelf(), &self.plugins.work()))
     }
@@ -114,7 +130,7 @@ impl Backend for Node {
             cluster_name: self.cluster.cluster_name().to_owned(),
             cluster_id: Some(standing.cluster.to_string()),
             role: convert::role(self.cluster.leads()).to_owned(),
-            leader_id: Some(standing.leader.to_string()),
+            leader_id: convert::leader(standing.leader),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: self.uptime().as_secs(),
             capabilities: offer.capabilities.iter().cloned().collect(),

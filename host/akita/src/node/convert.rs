@@ -1,7 +1,7 @@
 //! Domain and wire types into what the API shows. Pure.
 
 use akita_core::{
-    Content, EventType, LedgerRow, Millis, TaskId,
+    Content, EventType, LedgerRow, Millis, NodeId, TaskId,
     task::Status,
     wire::{NodeView, Sent, View},
 };
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
+    cluster::NOBODY,
     plugins::{self, Item, Shelf, Work},
     store::{BlobRow, TaskMeta},
     view::{
@@ -64,6 +65,8 @@ pub(super) fn task(meta: &TaskMeta, result: Option<Content>) -> TaskView {
         deterministic: task.extras.deterministic,
         origin_id: task.origin.to_string(),
         key: task.extras.key.map(|key| key.to_string()),
+        stale: false,
+        as_of_index: None,
     }
 }
 
@@ -106,6 +109,8 @@ pub(super) fn outbox(sent: &Sent, since: Millis) -> TaskView {
         deterministic: sent.extras.deterministic,
         origin_id: sent.origin.to_string(),
         key: sent.extras.key.map(|key| key.to_string()),
+        stale: false,
+        as_of_index: None,
     }
 }
 
@@ -124,12 +129,18 @@ pub(super) fn cluster(name: &str, view: View, fresh: bool) -> ClusterView {
     ClusterView {
         cluster_name: name.to_owned(),
         cluster_id: Some(view.standing.cluster.to_string()),
-        leader_id: Some(view.standing.leader.to_string()),
+        leader_id: leader(view.standing.leader),
         term: view.term,
         open: view.open,
         fresh,
         nodes: view.nodes.into_iter().map(node).collect(),
+        problems: Vec::new(),
     }
+}
+
+/// Who leads, if anybody does.
+pub(super) fn leader(leader: NodeId) -> Option<String> {
+    (leader != NOBODY).then(|| leader.to_string())
 }
 
 fn node(view: NodeView) -> NodeStatus {

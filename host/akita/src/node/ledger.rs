@@ -20,14 +20,24 @@ impl Node {
     /// # Errors
     /// The leader cannot be asked.
     pub async fn ledger(&self, query: LedgerQuery, local: bool) -> Result<LedgerPage, NodeError> {
-        if local || self.cluster.leads() {
-            let page = self.store.ledger(query).await.map_err(internal)?;
-            let rows = page.rows.into_iter().map(convert::ledger_row).collect();
-            return Ok(LedgerPage { rows, total: page.total });
+        if local || self.cluster.leads() && self.holds_newest().await {
+            return self.own_ledger(query).await;
         }
         let event = query.event.map(|event| event.as_str().to_owned());
         let limit = u32::try_from(query.limit).unwrap_or(u32::MAX);
-        self.must_ask(&Ask::Ledger { event, task: query.task, offset: query.offset, limit }).await
+        match self.must_ask(&Ask::Ledger { event, task: query.task, offset: query.offset, limit }).await {
+            Err(NodeError::Unavailable { .. }) if self.cluster.role().is_voter() => {
+                let as_of_index = Some(self.store.log_index().await.map_err(internal)?);
+                Ok(LedgerPage { stale: true, as_of_index, ..self.own_ledger(query).await? })
+            }
+            other => other,
+        }
+    }
+
+    async fn own_ledger(&self, query: LedgerQuery) -> Result<LedgerPage, NodeError> {
+        let page = self.store.ledger(query).await.map_err(internal)?;
+        let rows = page.rows.into_iter().map(convert::ledger_row).collect();
+        Ok(LedgerPage { rows, total: page.total, stale: false, as_of_index: None })
     }
 
     /// Verifies the cluster's ledger on the leader, or this node's own here.

@@ -7,6 +7,7 @@ mod blobs;
 mod children;
 mod convert;
 mod ledger;
+mod members;
 mod output;
 
 pub use convert::candidate as plugin_view;
@@ -205,17 +206,27 @@ impl Node {
     async fn hand_in(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {
         let mut last = NodeError::Stopping;
         for _ in 0..MAX_TURNS {
-            let placed = if self.cluster.leads() {
-                self.driver.submit(tasks.to_vec(), false).await
-            } else {
-                self.forward(tasks).await
-            };
+            let placed = if self.cluster.leads() { self.accept_here(tasks).await } else { self.forward(tasks).await };
             match placed {
                 Err(error @ NodeError::Unavailable { .. }) => last = error,
                 other => return other,
             }
         }
         Err(last)
+    }
+
+    /// Accepts tasks on this leader. Where most voters have just gone, they are not answered for ever: the tasks may be
+    /// accepted later, and are sent again under their ids.
+    async fn accept_here(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {
+        let accepted = self.driver.submit(tasks.to_vec(), false);
+        let Some(profile) = self.cluster.role().profile else { return accepted.await };
+        let wait = Duration::from_millis(profile.failover_ms());
+        tokio::time::timeout(wait, accepted).await.unwrap_or_else(|_| {
+            Err(NodeError::Unavailable {
+                detail: "most voters do not answer".into(),
+                hint: "`akita cluster members` shows who is there; the task is kept here and sent again".into(),
+            })
+        })
     }
 
     async fn forward(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {
@@ -239,10 +250,7 @@ impl Node {
         loop {
             let mut end = self.driver.watch().end_of(id);
             let left = deadline.saturating_duration_since(Instant::now());
-            let found = match self.own_task(id).await? {
-                Some(view) => Some(view),
-                None => self.ask_for(id, left, reach).await?,
-            };
+            let found = self.find(id, left, reach).await?;
             let Some(view) = found else { return Ok(None) };
             let ended = Status::parse(&view.status).is_some_and(Status::is_end);
             let left = deadline.saturating_duration_since(Instant::now());
@@ -251,7 +259,9 @@ impl Node {
             }
             // A task on another node's books is asked for again; one on these wakes us.
             let pause = match (self.is_own(id).await?, self.cluster.leads()) {
-                (true, _) => left,
+                // Of a voter's copy of the log each change wakes us, too; who asks others may miss one.
+                (true, _) if !view.stale => left,
+                (true, _) => left.min(ASK_EVERY),
                 (false, true) => left.min(ASK_ALL_EVERY),
                 (false, false) => left.min(ASK_EVERY),
             };
@@ -261,6 +271,33 @@ impl Node {
                 () = self.stop.cancelled() => {}
             }
         }
+    }
+
+    /// The task as whoever must know the newest knows it; as this voter's copy of the log has it where nobody can be
+    /// asked.
+    async fn find(&self, id: TaskId, wait: Duration, reach: Reach) -> Result<Option<TaskView>, NodeError> {
+        let own = self.own_task(id).await?;
+        let Some(view) = own else { return self.ask_for(id, wait, reach).await };
+        // What has ended stays as it is, and what only this node has nobody else knows better.
+        let final_here =
+            Status::parse(&view.status).is_some_and(|status| status.is_end() || status == Status::QueuedLocally);
+        if final_here || reach == Reach::Here || self.holds_newest().await {
+            return Ok(Some(view));
+        }
+        let asked = if self.cluster.leads() { Ok(None) } else { self.ask_for(id, wait, reach).await };
+        match asked {
+            Ok(Some(view)) => Ok(Some(view)),
+            Ok(None) | Err(NodeError::Unavailable { .. }) => {
+                let as_of_index = Some(self.store.log_index().await.map_err(internal)?);
+                Ok(Some(TaskView { stale: true, as_of_index, ..view }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether what lies here is the newest: this node keeps its own log, or leads the voters and they still agree.
+    async fn holds_newest(&self) -> bool {
+        !self.cluster.role().is_voter() || self.cluster.is_current().await
     }
 
     async fn is_own(&self, id: TaskId) -> Result<bool, NodeError> {

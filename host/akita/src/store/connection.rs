@@ -7,11 +7,12 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::StoreError;
 
 /// The migrations in order; the database's `user_version` says how many it has had.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_plugin_kv.sql"),
     include_str!("migrations/0003_extras.sql"),
     include_str!("migrations/0004_blobs.sql"),
+    include_str!("migrations/0005_raft.sql"),
 ];
 /// "AKIT", as the first migration sets it.
 const APPLICATION_ID: i64 = 0x414B_4954;
@@ -66,6 +67,25 @@ pub(super) fn log_size(path: &Path) -> u64 {
 /// The schema that this program writes.
 pub(super) fn newest_version() -> i64 {
     MIGRATIONS.len() as i64
+}
+
+/// A new database that is filled at once and then only read: a crash in between leaves a file that nobody asks for.
+pub(super) fn export(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut conn = connect(path, flags, WRITER_CACHE_KIB)?;
+    conn.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")?;
+    migrate(&mut conn)?;
+    Ok(conn)
+}
+
+/// Whether an exported database has the schema that this program writes.
+pub(super) fn check_schema(conn: &Connection) -> Result<(), StoreError> {
+    let (found, known) = (version(conn)?, MIGRATIONS.len() as i64);
+    match found.cmp(&known) {
+        std::cmp::Ordering::Greater => Err(StoreError::TooNew { found, known }),
+        std::cmp::Ordering::Less => Err(StoreError::Damaged(format!("it has schema version {found}, not {known}"))),
+        std::cmp::Ordering::Equal => Ok(()),
+    }
 }
 
 /// A connection that only reads.

@@ -229,12 +229,9 @@ mod tests {
         let (_log, path, _) = copied().await;
         execute(
             &path,
-            "CREATE TABLE IF NOT EXISTS raft_log (idx INTEGER PRIMARY KEY, entry BLOB);
-             CREATE TABLE IF NOT EXISTS raft_notes (key TEXT PRIMARY KEY, value BLOB);
-             CREATE TABLE IF NOT EXISTS enlisted (node BLOB PRIMARY KEY, number INTEGER, banned INTEGER);
-             INSERT INTO raft_log VALUES (1, x'00');
+            "INSERT INTO raft_log VALUES (1, x'00');
              INSERT INTO raft_notes VALUES ('vote', x'00');
-             INSERT INTO enlisted VALUES (zeroblob(16), 1, 0);",
+             INSERT INTO enlisted VALUES (zeroblob(16), 1, 1);",
         );
         settle_with(&path, true, false);
         let conn = connection::untouched(&path).unwrap();

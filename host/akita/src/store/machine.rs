@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use akita_core::{
+    NodeId,
     command::Command,
     id::{Millis, TaskId},
-    state::{Change, Cluster, Effects, State},
+    state::{Change, Cluster, Effects, Enlisted, State},
     task::{Status, Task},
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -43,18 +44,21 @@ pub(crate) struct Machine {
 impl Machine {
     /// Restores everything from the tables.
     pub(super) fn load(conn: Connection, signer: Signer) -> Result<Machine, StoreError> {
-        let cluster = conn
-            .query_row("SELECT id, name, founder, term, sealed_into, sealed_leader FROM cluster", [], sql::cluster)
-            .optional()?;
-        let position = conn.query_row("SELECT log_index, time_ms FROM log_position", [], |row| {
-            Ok(Position { index: sql::unsigned(row, 0)?, time: sql::unsigned(row, 1)? })
-        })?;
         let ledger = Ledger::load(&conn, signer)?;
-        let live = tasks::live(&conn)?;
-        let counted = live.iter().map(|task| (task.id, task.status)).collect();
-        let state = State::restore(cluster, live, ledger.rows());
+        let (state, position) = read_state(&conn, ledger.rows())?;
+        let counted = state.tasks().values().map(|task| (task.id, task.status)).collect();
         let counters = Counters::load(&conn)?;
         Ok(Machine { conn, counters, ledger, state, position, counted, moved: BTreeMap::new() })
+    }
+
+    /// Reads everything again, after the tables were replaced.
+    pub(super) fn reload(&mut self) -> Result<(), StoreError> {
+        self.moved.clear();
+        self.ledger.reload(&self.conn)?;
+        self.counters = Counters::load(&self.conn)?;
+        (self.state, self.position) = read_state(&self.conn, self.ledger.rows())?;
+        self.counted = self.state.tasks().values().map(|task| (task.id, task.status)).collect();
+        Ok(())
     }
 
     /// The replicated state.
@@ -118,8 +122,19 @@ impl Machine {
                 self.count(*task, None);
                 self.counters.add(KEPT, 1);
             }
+            Change::Enlisted(all) => store_enlisted(&self.conn, all)?,
+            Change::Pruned { older_than, keep_max, most } => {
+                let kept = self.counters.get(KEPT);
+                let gone = tasks::prune(&self.conn, *older_than, *keep_max, kept, *most)?;
+                self.counters.add(KEPT, -gone.cast_signed());
+            }
         }
         Ok(())
+    }
+
+    /// Says that the log is at `at` without anything to apply there: an entry about the voters.
+    pub(crate) fn skip(&mut self, at: Position) {
+        self.position = at;
     }
 
     /// Moves a task from one total to another; to none when it left.
@@ -150,6 +165,33 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+fn read_state(conn: &Connection, rows: u64) -> Result<(State, Position), StoreError> {
+    let cluster = conn
+        .query_row("SELECT id, name, founder, term, sealed_into, sealed_leader FROM cluster", [], sql::cluster)
+        .optional()?;
+    let position = conn.query_row("SELECT log_index, time_ms FROM log_position", [], |row| {
+        Ok(Position { index: sql::unsigned(row, 0)?, time: sql::unsigned(row, 1)? })
+    })?;
+    let enlisted = read_enlisted(conn)?;
+    Ok((State::restore(cluster, tasks::live(conn)?, enlisted, rows), position))
+}
+
+/// Nodes that were given numbers, and those that are not to come back.
+pub(super) fn read_enlisted(conn: &Connection) -> Result<BTreeMap<NodeId, Enlisted>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT node, number, access FROM enlisted")?;
+    let rows = statement.query_map([], sql::enlisted)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn store_enlisted(conn: &Connection, all: &BTreeMap<NodeId, Enlisted>) -> Result<(), StoreError> {
+    conn.execute("DELETE FROM enlisted", [])?;
+    let mut insert = conn.prepare_cached("INSERT INTO enlisted (node, number, access) VALUES (?1, ?2, ?3)")?;
+    for (node, one) in all {
+        insert.execute(params![node.0, one.number.cast_signed(), sql::access_code(one.access)])?;
+    }
+    Ok(())
 }
 
 fn store_cluster(conn: &Connection, cluster: &Cluster) -> Result<(), StoreError> {

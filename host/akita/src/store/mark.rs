@@ -13,6 +13,7 @@ use tlog_tiles::Hash;
 use super::{
     error::StoreError,
     ledger::{self, tree::Edge},
+    raft,
 };
 
 /// A ledger's length and root, and whose it is.
@@ -62,6 +63,12 @@ pub(super) fn read(database: &Path) -> Option<Mark> {
     Some(Mark { cluster, rows, root })
 }
 
+/// Whether the node has put its own log into the archive and waits for that of the voters.
+fn waits_for_voters(conn: &Connection) -> bool {
+    // An older schema has no such table, and no such node.
+    raft::noted(conn, raft::note::NUMBER).is_ok_and(|number| number.is_some())
+}
+
 impl Mark {
     /// Why a database without any row is not the one that was marked.
     pub(super) fn missing(&self, database: &Path) -> StoreError {
@@ -73,6 +80,9 @@ impl Mark {
         let cluster: Option<[u8; 16]> = conn.query_row("SELECT id FROM cluster", [], |row| row.get(0)).optional()?;
         // Another cluster's ledger took its place, and the mark was not renewed yet.
         if cluster.is_some_and(|cluster| cluster != self.cluster.0) {
+            return Ok(());
+        }
+        if cluster.is_none() && waits_for_voters(conn) {
             return Ok(());
         }
         let rows = ledger::length(conn)?;

@@ -6,12 +6,14 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use akita_core::{
+    NodeId,
     event::LedgerRow,
     id::{Millis, TaskId},
-    state::State,
+    state::{Enlisted, State},
     task::{Content, Status},
 };
 
+mod archive;
 mod blobs;
 mod check;
 mod connection;
@@ -25,6 +27,7 @@ mod ledger;
 mod machine;
 mod mark;
 mod notes;
+mod raft;
 mod readers;
 mod records;
 mod sql;
@@ -53,10 +56,13 @@ pub use records::{
 };
 
 pub(crate) use machine::Machine;
-pub(crate) use writer::{Job, NotTaken, Writer};
+pub(crate) use raft::note;
+pub(crate) use writer::{Job, NotTaken, SMALL, Writer};
 
 /// The database's usual name.
 pub const DEFAULT_FILE: &str = "akita.db";
+/// Where this node's earlier logs lie, each a database as it was when the node began to vote for another cluster.
+pub const ARCHIVE_DIR: &str = "archive";
 /// Rows or tasks in one answer at most: some 300 KiB.
 pub const MAX_ROWS: usize = 1_000;
 
@@ -65,6 +71,7 @@ pub const MAX_ROWS: usize = 1_000;
 pub struct Store {
     writer: Writer,
     readers: Arc<readers::Readers>,
+    archives: Arc<archive::Archives>,
     key: LedgerKey,
 }
 
@@ -75,6 +82,8 @@ pub(crate) struct Opened {
     /// As it was at the start.
     pub(crate) state: State,
     pub(crate) position: Position,
+    /// The log is one that several vote on.
+    pub(crate) votes: bool,
 }
 
 /// Opens the database `file` in `dir`, brings its schema up to date and starts the writer.
@@ -85,9 +94,11 @@ pub(crate) fn open(dir: &DataDir, file: &str, signer: Signer) -> Result<Opened, 
     inspect::before_open(&path, &key).map_err(refused)?;
     let machine = Machine::load(connection::writer(&path)?, signer).map_err(refused)?;
     let (state, position) = (machine.state().clone(), machine.position());
+    let votes = machine.raft_noted(note::NUMBER)?.is_some();
     let writer = Writer::start(machine, dir.clone())?;
-    let store = Store { writer: writer.clone(), readers: readers::Readers::new(path), key };
-    Ok(Opened { store, writer, state, position })
+    let archives = Arc::new(archive::Archives::find(dir.file(ARCHIVE_DIR)));
+    let store = Store { writer: writer.clone(), readers: readers::Readers::new(path), archives, key };
+    Ok(Opened { store, writer, state, position, votes })
 }
 
 /// Checks the ledger of a database that no node need run on, also one too damaged to start. Blocks.
@@ -106,7 +117,12 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
-        self.readers.read(move |conn| tasks::record(conn, id)).await
+        let found = self.readers.read(move |conn| tasks::record(conn, id)).await?;
+        match found {
+            // A task that ended on this node's books before it began to vote for another cluster.
+            None if !self.archives.is_empty() => self.archives.find_in(move |conn| tasks::record(conn, id)).await,
+            found => Ok(found),
+        }
     }
 
     /// A task without its result.
@@ -159,6 +175,33 @@ impl Store {
             Status::ALL.into_iter().map(|status| Ok((status, counters::read(&moment, status.as_str())?))).collect()
         };
         self.readers.read(count).await
+    }
+
+    /// Whether ended tasks are to be forgotten: some ended before `older_than`, or there are more than `keep_max`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn prunable(&self, older_than: Millis, keep_max: u64) -> Result<bool, StoreError> {
+        self.readers.read(move |conn| tasks::prunable(conn, older_than, keep_max)).await
+    }
+
+    /// The last entry of the log that the database holds.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn log_index(&self) -> Result<u64, StoreError> {
+        let read = |conn: &rusqlite::Connection| {
+            Ok(conn.query_row("SELECT log_index FROM log_position", [], |row| sql::unsigned(row, 0))?)
+        };
+        self.readers.read(read).await
+    }
+
+    /// Nodes that voters know by number, and those that were removed, as of the state here.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn enlisted(&self) -> Result<BTreeMap<NodeId, Enlisted>, StoreError> {
+        self.readers.read(machine::read_enlisted).await
     }
 
     /// Rows of the ledger, newest first.
@@ -216,7 +259,7 @@ impl Store {
             machine.ledger.checkpoint(&machine.conn, time)?;
             ledger::prove::newest(&machine.conn)
         };
-        let newest = self.writer.write(writer::SMALL, sign).await?;
+        let newest = self.writer.write(SMALL, sign).await?;
         Ok(newest.filter(|newest| least.is_none_or(|least| newest.size >= least)))
     }
 
@@ -269,6 +312,49 @@ impl Store {
     }
 }
 
+/// For the voters' log alone.
+impl Store {
+    pub(crate) async fn raft_entries(
+        &self,
+        range: std::ops::Range<u64>,
+        most: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.readers.read(move |conn| raft::entries(conn, range, most)).await
+    }
+
+    pub(crate) async fn raft_last(&self) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        self.readers.read(raft::last).await
+    }
+
+    pub(crate) async fn raft_noted(&self, key: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.read(move |conn| raft::noted(conn, key)).await
+    }
+
+    /// Writes the replicated state, as it is now, into a new file. Says which entry it holds, as noted.
+    pub(crate) async fn raft_export(&self, to: std::path::PathBuf) -> Result<(), StoreError> {
+        self.readers.read_long(move |conn| raft::export(conn, &to, raft::Export::Snapshot)).await
+    }
+
+    /// A note in an exported file.
+    pub(crate) async fn raft_exported(
+        &self,
+        file: std::path::PathBuf,
+        key: &'static str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.read_long(move |_| raft::exported_note(&file, key)).await
+    }
+
+    /// Keeps this node's log as it is now, with its signatures, in the folder of archives; its ended tasks are found
+    /// there from then on.
+    pub(crate) async fn archive(&self, name: String) -> Result<(), StoreError> {
+        let (archives, readers) = (self.archives.clone(), self.readers.clone());
+        let file = archives.file(&name)?;
+        let to = file.clone();
+        readers.read_long(move |conn| raft::export(conn, &to, raft::Export::Archive)).await?;
+        archives.settle(&file)
+    }
+}
+
 /// Writing beside the log. Each answers after its commit, which it shares with whatever else waits.
 impl Store {
     /// Puts a task into the outbox. False when it is in it already.
@@ -276,7 +362,7 @@ impl Store {
     /// # Errors
     /// The writer failed or was closed.
     pub async fn outbox_add(&self, id: TaskId, spec: Vec<u8>, created: Millis) -> Result<bool, StoreError> {
-        let units = u32::try_from(spec.len() / 1024).unwrap_or(u32::MAX).saturating_add(writer::SMALL);
+        let units = u32::try_from(spec.len() / 1024).unwrap_or(u32::MAX).saturating_add(SMALL);
         self.writer.write(units, move |machine| machine.outbox_add(id, &spec, created)).await
     }
 
@@ -285,7 +371,7 @@ impl Store {
     /// # Errors
     /// The writer failed or was closed.
     pub async fn outbox_remove(&self, id: TaskId) -> Result<bool, StoreError> {
-        self.writer.write(writer::SMALL, move |machine| machine.outbox_remove(id)).await
+        self.writer.write(SMALL, move |machine| machine.outbox_remove(id)).await
     }
 
     /// Notes `value` under `key`.
@@ -293,23 +379,7 @@ impl Store {
     /// # Errors
     /// The writer failed or was closed.
     pub async fn set_meta(&self, key: &'static str, value: Vec<u8>) -> Result<(), StoreError> {
-        self.writer.write(writer::SMALL, move |machine| machine.set_meta(key, &value)).await
-    }
-
-    /// Deletes tasks that have ended, with their results, oldest first: those that ended before `older_than`, and
-    /// those beyond the newest `keep_max`; at most `batch` at once. Says how many: call again until it is 0. Their
-    /// ids are unknown from then on; the ledger keeps all its rows.
-    ///
-    /// # Errors
-    /// The writer failed or was closed.
-    pub async fn prune_results(&self, older_than: Millis, keep_max: u64, batch: u32) -> Result<u64, StoreError> {
-        let prune = move |machine: &mut Machine| {
-            let kept = machine.counters.get(counters::KEPT);
-            let gone = tasks::prune(&machine.conn, older_than, keep_max, kept, batch)?;
-            machine.counters.add(counters::KEPT, -gone.cast_signed());
-            Ok(gone)
-        };
-        self.writer.write(writer::SMALL, prune).await
+        self.writer.write(SMALL, move |machine| machine.set_meta(key, &value)).await
     }
 
     /// Waits until the writer has failed, and says why. The node must stop then; see invariant 2 of the architecture.

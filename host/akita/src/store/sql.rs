@@ -2,9 +2,10 @@
 //! released; a new meaning gets a new number.
 
 use akita_core::{
+    command::Access,
     event::{Details, EventType, LedgerRow},
     id::{ClusterId, KeyPrint, NodeId, TaskId},
-    state::Cluster,
+    state::{Cluster, Enlisted},
     task::{Assignment, Extras, Parent, Status, Task},
 };
 use rusqlite::{Row, types::Type};
@@ -80,6 +81,23 @@ pub(super) fn event_code(event: EventType) -> i64 {
 
 fn event_of(code: i64) -> Option<EventType> {
     EventType::ALL.iter().copied().find(|event| event_code(*event) == code)
+}
+
+/// The number of what a node may do.
+pub(super) fn access_code(access: Access) -> i64 {
+    match access {
+        Access::Voter => 1,
+        Access::Worker => 2,
+        Access::Banned => 3,
+    }
+}
+
+/// A node that is enlisted, from `node, number, access`.
+pub(super) fn enlisted(row: &Row<'_>) -> rusqlite::Result<(NodeId, Enlisted)> {
+    let code: i64 = row.get(2)?;
+    let access = [Access::Voter, Access::Worker, Access::Banned].into_iter().find(|one| access_code(*one) == code);
+    let access = access.ok_or_else(|| bad(2, Type::Integer, format!("{code} is no access")))?;
+    Ok((NodeId(row.get(0)?), Enlisted { number: unsigned(row, 1)?, access }))
 }
 
 /// The text of a list of capabilities; none for an empty one.

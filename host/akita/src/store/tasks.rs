@@ -9,6 +9,7 @@ use akita_core::{
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
+    counters,
     error::StoreError,
     records::{TaskMeta, TaskRecord},
     sql::{HANDED_OVER, required_text, status_code, status_of, task_columns, task_meta},
@@ -223,6 +224,14 @@ pub(super) fn list(conn: &Connection, status: Option<Status>, limit: usize) -> R
     Ok(rows)
 }
 
+/// Whether [`prune`] would find anything.
+pub(super) fn prunable(conn: &Connection, older_than: Millis, keep_max: u64) -> Result<bool, StoreError> {
+    let old = conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM tasks WHERE left_at < ?1)")?
+        .query_row([i64::try_from(older_than).unwrap_or(i64::MAX)], |row| row.get(0))?;
+    Ok(old || counters::read(conn, counters::KEPT)? > keep_max)
+}
+
 /// Deletes tasks that have ended or were handed over, with their results, oldest first: those that left before
 /// `older_than`, and those beyond the newest `keep_max` of `kept`. At most `batch`; says how many.
 pub(super) fn prune(
@@ -237,7 +246,7 @@ pub(super) fn prune(
         .query_row(params![i64::try_from(older_than).unwrap_or(i64::MAX), batch], |row| row.get(0))?;
     let excess = i64::try_from(kept.saturating_sub(keep_max)).unwrap_or(i64::MAX).min(batch.into());
     let victims: Vec<i64> = conn
-        .prepare_cached("SELECT seq FROM tasks WHERE left_at IS NOT NULL ORDER BY left_at LIMIT ?1")?
+        .prepare_cached("SELECT seq FROM tasks WHERE left_at IS NOT NULL ORDER BY left_at, seq LIMIT ?1")?
         .query_map([old.max(excess)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for seq in &victims {

@@ -36,6 +36,12 @@ pub(crate) fn signer() -> Signer {
     Signer { key: LedgerKey { node: ME, public_key }, sign }
 }
 
+/// The same, in the name of another node.
+pub(crate) fn signer_of(node: NodeId) -> Signer {
+    let Signer { key, sign } = signer();
+    Signer { key: LedgerKey { node, ..key }, sign }
+}
+
 /// A clock that goes on by a second each time.
 pub(crate) fn clock() -> Clock {
     let ticks = AtomicU64::new(1);

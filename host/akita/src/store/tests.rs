@@ -206,11 +206,14 @@ async fn retention_deletes_the_oldest_ended_tasks_and_no_row_of_the_ledger() {
     let third = store.task_meta(task(3)).await.unwrap().unwrap().task.finished_at.unwrap();
     let rows = store.ledger_head().await.unwrap().rows;
 
-    assert_eq!(store.prune_results(third, 100, 1).await.unwrap(), 1, "in batches");
-    assert_eq!(store.prune_results(third, 100, 100).await.unwrap(), 1, "by age");
-    assert_eq!(store.prune_results(third, 100, 100).await.unwrap(), 0);
-    assert_eq!(store.prune_results(0, 3, 100).await.unwrap(), 1, "by number");
-    assert_eq!(store.prune_results(0, 3, 100).await.unwrap(), 0);
+    let prune = |older_than, keep_max, most| log.one(Command::Prune { older_than, keep_max, most });
+    prune(third, 100, 1).await;
+    assert!(store.prunable(third, 100).await.unwrap(), "in batches");
+    prune(third, 100, 100).await;
+    assert!(!store.prunable(third, 100).await.unwrap(), "by age");
+    assert!(store.prunable(0, 3).await.unwrap());
+    prune(0, 3, 100).await;
+    assert!(!store.prunable(0, 3).await.unwrap(), "by number");
 
     let left: Vec<_> = store.list(None, 10).await.unwrap().into_iter().map(|meta| meta.task.id).collect();
     assert_eq!(left, [task(7), task(6), task(5), task(4)]);

@@ -21,10 +21,15 @@ const QUEUE_ROOM: u32 = 16 * 1024;
 /// 100 ms at most on a small computer.
 const GROUP_ROOM: u32 = 4 * 1024;
 /// Units of a write that is no proposal.
-pub(super) const SMALL: u32 = 1;
+pub(crate) const SMALL: u32 = 1;
 
 /// One thing to do within a transaction.
 pub(crate) trait Job: Send {
+    /// Whether the commit must be on the disk before [`finish`](Job::finish). A write that can be made again from what is
+    /// on the disk already need not wait: it is there with the next one that must, or made again.
+    fn must_last(&self) -> bool {
+        true
+    }
     /// Writes. An error stops the writer for good.
     fn run(&mut self, machine: &mut Machine) -> Result<(), StoreError>;
     /// Answers, after the commit or in its place.
@@ -60,7 +65,7 @@ impl Writer {
         let (sender, receiver) = channel();
         let (failed, fatal) = watch::channel(None);
         let room = Arc::new(Semaphore::new(QUEUE_ROOM as usize));
-        let mut thread = Thread { machine, receiver, room: room.clone(), failed };
+        let mut thread = Thread { machine, receiver, room: room.clone(), failed, lasting: true };
         let thread = std::thread::Builder::new()
             .name("akita-store".into())
             .spawn(move || {
@@ -93,7 +98,7 @@ impl Writer {
     }
 
     /// Runs `work` in the next transaction; answers after its commit.
-    pub(super) async fn write<T, F>(&self, units: u32, work: F) -> Result<T, StoreError>
+    pub(crate) async fn write<T, F>(&self, units: u32, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Machine) -> Result<T, StoreError> + Send + 'static,
@@ -102,6 +107,16 @@ impl Writer {
         let job = Write { work: Some(work), value: None, answer };
         self.send_when_free(units, job).await.map_err(|_| self.reason())?;
         answered.await.unwrap_or_else(|_| Err(self.reason()))
+    }
+
+    /// Runs `work` in the next transaction and tells `then` after its commit. Returns when it is queued.
+    pub(crate) async fn write_then<F, G>(&self, units: u32, work: F, then: G) -> Result<(), StoreError>
+    where
+        F: FnOnce(&mut Machine) -> Result<(), StoreError> + Send + 'static,
+        G: FnOnce(Result<(), StoreError>) + Send + 'static,
+    {
+        let job = Then { work: Some(work), then };
+        self.send_when_free(units, job).await.map_err(|_| self.reason())
     }
 
     /// Why nothing is written any more.
@@ -154,11 +169,32 @@ where
     }
 }
 
+struct Then<F, G> {
+    work: Option<F>,
+    then: G,
+}
+
+impl<F, G> Job for Then<F, G>
+where
+    F: FnOnce(&mut Machine) -> Result<(), StoreError> + Send,
+    G: FnOnce(Result<(), StoreError>) + Send,
+{
+    fn run(&mut self, machine: &mut Machine) -> Result<(), StoreError> {
+        self.work.take().map_or(Ok(()), |work| work(machine))
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<(), StoreError>) {
+        (self.then)(outcome);
+    }
+}
+
 struct Thread {
     machine: Machine,
     receiver: Receiver<Message>,
     room: Arc<Semaphore>,
     failed: watch::Sender<Option<StoreError>>,
+    /// Whether SQLite waits for the disk at each commit now.
+    lasting: bool,
 }
 
 enum Next {
@@ -240,13 +276,25 @@ impl Thread {
     }
 
     fn transaction(&mut self, jobs: &mut [Box<dyn Job>], last: bool) -> Result<(), StoreError> {
+        self.wait_for_disk(last || jobs.is_empty() || jobs.iter().any(|job| job.must_last()))?;
         self.machine.conn.execute_batch("BEGIN IMMEDIATE")?;
         for job in jobs {
             job.run(&mut self.machine)?;
         }
         self.machine.flush(last)?;
-        // Durable when this returns: `synchronous` is FULL.
+        // Durable when this returns, where `synchronous` is FULL.
         Ok(self.machine.conn.execute_batch("COMMIT")?)
+    }
+
+    /// Has the next commits wait for the disk, or not: SQLite's log is written in order, so that a later commit that
+    /// waits takes the earlier ones with it.
+    fn wait_for_disk(&mut self, lasting: bool) -> Result<(), StoreError> {
+        if self.lasting != lasting {
+            let mode = if lasting { "FULL" } else { "NORMAL" };
+            self.machine.conn.execute_batch(&format!("PRAGMA synchronous = {mode}"))?;
+            self.lasting = lasting;
+        }
+        Ok(())
     }
 
     /// Says why, takes nothing more and answers all that waits. Dropping the connection rolls back.

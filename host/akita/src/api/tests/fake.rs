@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use akita_core::{KeyPrint, Status, TaskId};
+use akita_core::{KeyPrint, NodeId, Status, TaskId, wire::Wish};
 use tokio::sync::Notify;
 use tracing::Level;
 
@@ -13,8 +13,8 @@ use crate::blobs::BlobId;
 use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::telemetry::LogLine;
 use crate::view::{
-    BlobList, BlobPut, ClusterView, LedgerPage, NewTask, NodeError, OutputView, PluginList, StatusView, SubmittedView,
-    SwitchedView, TaskList, TaskView, VerifyView,
+    BlobList, BlobPut, ClusterView, GovernedView, LedgerPage, MembersView, NewTask, NodeError, OutputView, PluginList,
+    StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
 };
 
 #[derive(Clone, Default)]
@@ -82,6 +82,8 @@ pub fn task_view(id: TaskId) -> TaskView {
         deterministic: false,
         origin_id: String::new(),
         key: None,
+        stale: false,
+        as_of_index: None,
     }
 }
 
@@ -128,12 +130,12 @@ impl Backend for Fake {
 
     async fn tasks(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
         self.ask(format!("tasks {} {limit}", status.map_or("any", Status::as_str)))?;
-        Ok(TaskList { tasks: vec![task_view(TaskId::default())] })
+        Ok(TaskList { tasks: vec![task_view(TaskId::default())], stale: false, as_of_index: None })
     }
 
     async fn ledger(&self, filter: LedgerFilter) -> Result<LedgerPage, NodeError> {
         self.ask(format!("{filter:?}"))?;
-        Ok(LedgerPage { rows: vec![], total: 7 })
+        Ok(LedgerPage { rows: vec![], total: 7, stale: false, as_of_index: None })
     }
 
     async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
@@ -179,7 +181,37 @@ impl Backend for Fake {
             open: true,
             fresh: true,
             nodes: vec![],
+            problems: vec![],
         })
+    }
+
+    async fn members(&self) -> Result<MembersView, NodeError> {
+        self.ask("members".into())?;
+        Ok(MembersView {
+            cluster_id: "ab".into(),
+            leader_id: None,
+            term: 1,
+            voters: 1,
+            timing: None,
+            fresh: true,
+            members: vec![],
+            problems: vec![],
+        })
+    }
+
+    async fn govern(&self, wish: Wish, node: NodeId) -> Result<GovernedView, NodeError> {
+        self.ask(format!("govern {wish:?} {node}"))?;
+        Ok(GovernedView { node_id: node.to_string(), detail: "done".into() })
+    }
+
+    async fn leave(&self) -> Result<GovernedView, NodeError> {
+        self.ask("leave".into())?;
+        Ok(GovernedView { node_id: "ab".into(), detail: "done".into() })
+    }
+
+    async fn force_new(&self) -> Result<GovernedView, NodeError> {
+        self.ask("force new".into())?;
+        Ok(GovernedView { node_id: "ab".into(), detail: "done".into() })
     }
 
     async fn plugins(&self) -> Result<PluginList, NodeError> {

@@ -1,5 +1,6 @@
-//! `akita cluster`: the cluster as the asked node sees it.
+//! `akita cluster`: the cluster as the asked node sees it, and who holds its log.
 
+mod members;
 mod status;
 
 use clap::Subcommand;
@@ -8,14 +9,30 @@ use super::Globals;
 use super::session::Session;
 use crate::exit::ExitError;
 
-/// Look at the cluster
+/// Look at the cluster, and at who votes in it
 #[derive(Debug, Subcommand)]
 pub enum Cluster {
     Status(status::Status),
+    Members(members::Members),
+    Promote(members::Promote),
+    Demote(members::Demote),
+    Remove(members::Remove),
+    Admit(members::Admit),
+    TransferLeadership(members::TransferLeadership),
+    Leave(members::Leave),
+    ForceNew(members::ForceNew),
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Cluster) -> Result<(), ExitError> {
     match verb {
         Cluster::Status(args) => status::run(session, globals, args),
+        Cluster::Members(_) => members::members(session, globals),
+        Cluster::Promote(args) => members::promote(session, globals, args),
+        Cluster::Demote(args) => members::demote(session, globals, args),
+        Cluster::Remove(args) => members::remove(session, globals, args),
+        Cluster::Admit(args) => members::admit(session, globals, args),
+        Cluster::TransferLeadership(args) => members::transfer(session, globals, args),
+        Cluster::Leave(args) => members::leave(session, globals, args),
+        Cluster::ForceNew(args) => members::force_new(session, globals, args),
     }
 }

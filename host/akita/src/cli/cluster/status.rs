@@ -4,6 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::members::problems;
 use crate::cli::Globals;
 use crate::cli::client::Client;
 use crate::cli::render::{Align, Table, age, cut, short_id, state};
@@ -65,7 +66,9 @@ fn render(reply: &Value, _now: Timestamp) -> String {
             cut(&node.words("actions").join(","), ACTIONS_SHOWN),
         ]);
     }
-    format!("cluster {} ({id}), {open}, {leader}{term}{stale}\n\n{}", cluster.text("cluster_name"), table.render())
+    let problems = problems(cluster);
+    let head = format!("cluster {} ({id}), {open}, {leader}{term}{stale}", cluster.text("cluster_name"));
+    format!("{head}\n{problems}\n{}", table.render())
 }
 
 /// A number is a percentage of what the node can do; parts are shown by their names.

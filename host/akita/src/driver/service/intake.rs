@@ -119,13 +119,21 @@ impl Service {
     }
 }
 
+/// This node cannot accept anything now.
+pub(super) fn not_leading() -> NodeError {
+    NodeError::Unavailable {
+        detail: "this node does not lead, or most voters do not answer".into(),
+        hint: "`akita cluster status` shows who leads; try again in a moment".into(),
+    }
+}
+
 pub(super) fn statuses(replies: &[Reply]) -> Result<Vec<Status>, NodeError> {
     replies
         .iter()
         .map(|reply| match reply {
             Reply::Known(status) => Ok(*status),
             Reply::Done => Ok(Status::Pending),
-            Reply::Sealed | Reply::Stale => Err(NodeError::Unavailable {
+            Reply::Sealed | Reply::Stale | Reply::Enlisted(_) => Err(NodeError::Unavailable {
                 detail: "this node has just given way to another leader".into(),
                 hint: "send the task again".into(),
             }),

@@ -42,20 +42,14 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn load(conn: &Connection, signer: Signer) -> Result<Ledger, StoreError> {
-        let rows = length(conn)?;
-        let hashes: i64 =
-            conn.query_row("SELECT COALESCE(MAX(idx) + 1, 0) FROM ledger_hashes", [], |row| row.get(0))?;
-        if hashes.cast_unsigned() != stored_hash_count(rows) {
-            return Err(StoreError::Damaged(format!("the ledger has {rows} rows, and hashes of another number")));
-        }
-        let signed: i64 = conn.query_row("SELECT COALESCE(MAX(size), 0) FROM checkpoints", [], |row| row.get(0))?;
-        let signed = signed.cast_unsigned();
-        if signed > rows {
-            let text = format!("the ledger has {rows} rows, and a checkpoint was signed for {signed}");
-            return Err(StoreError::Damaged(text));
-        }
-        let unsigned_since = (signed < rows).then(Instant::now);
-        Ok(Ledger { edge: Edge::load(conn, rows)?, signer, signed, unsigned_since })
+        let (edge, signed, unsigned_since) = read_edge(conn)?;
+        Ok(Ledger { edge, signer, signed, unsigned_since })
+    }
+
+    /// Reads the ledger's edge again, after its tables were replaced.
+    pub(super) fn reload(&mut self, conn: &Connection) -> Result<(), StoreError> {
+        (self.edge, self.signed, self.unsigned_since) = read_edge(conn)?;
+        Ok(())
     }
 
     pub(super) fn rows(&self) -> u64 {
@@ -106,6 +100,23 @@ impl Ledger {
         self.signed = size;
         Ok(())
     }
+}
+
+/// Where the ledger ends, how much of it is signed, and since when not all is.
+fn read_edge(conn: &Connection) -> Result<(Edge, u64, Option<Instant>), StoreError> {
+    let rows = length(conn)?;
+    let hashes: i64 = conn.query_row("SELECT COALESCE(MAX(idx) + 1, 0) FROM ledger_hashes", [], |row| row.get(0))?;
+    if hashes.cast_unsigned() != stored_hash_count(rows) {
+        return Err(StoreError::Damaged(format!("the ledger has {rows} rows, and hashes of another number")));
+    }
+    let signed: i64 = conn.query_row("SELECT COALESCE(MAX(size), 0) FROM checkpoints", [], |row| row.get(0))?;
+    let signed = signed.cast_unsigned();
+    if signed > rows {
+        let text = format!("the ledger has {rows} rows, and a checkpoint was signed for {signed}");
+        return Err(StoreError::Damaged(text));
+    }
+    let unsigned_since = (signed < rows).then(Instant::now);
+    Ok((Edge::load(conn, rows)?, signed, unsigned_since))
 }
 
 /// Rows in the ledger.

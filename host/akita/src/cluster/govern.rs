@@ -1,0 +1,220 @@
+//! What the operator may ask of a cluster's nodes: the leader does it, whoever was asked. Who should vote by itself is
+//! decided in `autopilot`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use akita_core::{
+    Command, EventType, NodeId,
+    command::Access,
+    state::Enlisted,
+    wire::{Govern, Governed, Message, Refusal, Standing, Wish},
+};
+
+use super::{CallFailed, Cluster};
+use crate::view::NodeError;
+
+/// Time for a voter to begin to lead after it was asked to.
+const TRANSFER_WAIT: Duration = Duration::from_secs(10);
+
+impl Cluster {
+    /// Has another voter lead before this one stops, so that nobody need wait for its silence.
+    pub async fn hand_over_lead(&self) {
+        let role = self.role();
+        let answering = self.0.consensus.answering();
+        let other = role.voters.iter().find(|(number, _)| answering.contains(number)).map(|(_, node)| *node);
+        if let Some(other) = other.filter(|_| self.leads() && role.voters.len() > 1)
+            && let Err(error) = self.hand_lead_to(other).await
+        {
+            tracing::info!(error, "the lead could not be handed over; the others elect when this node is gone");
+        }
+    }
+}
+
+/// The operator's wishes.
+impl Cluster {
+    /// Has the leader do it.
+    ///
+    /// # Errors
+    /// Nobody leads, or the leader does not want to.
+    pub async fn govern(&self, wish: Wish, node: NodeId) -> Result<String, NodeError> {
+        if self.leads() {
+            return self.fulfil(wish, node).await.map_err(refused);
+        }
+        let leader = self.standing().leader;
+        let wait = self.patience(leader) + TRANSFER_WAIT + Duration::from_secs(60);
+        match self.call::<Governed>(leader, &Govern { wish, node }, wait).await {
+            Ok(answer) => Ok(answer.detail),
+            Err(CallFailed::Refused(refusal)) => Err(refused(refusal.detail)),
+            Err(error) => Err(NodeError::Unavailable {
+                detail: format!("the leader cannot be reached: {error}"),
+                hint: "`akita cluster members` shows who votes; where most of them are gone for good, see \
+                       `akita cluster force-new --help`"
+                    .into(),
+            }),
+        }
+    }
+
+    /// Answers [`Govern`].
+    pub(super) async fn governed(&self, govern: Govern) -> Vec<u8> {
+        if !self.leads() {
+            return self.refuse(Refusal::NotLeader, "this node does not lead");
+        }
+        match self.fulfil(govern.wish, govern.node).await {
+            Ok(detail) => Governed { detail }.encode(),
+            Err(why) => self.refuse(Refusal::Invalid, &why),
+        }
+    }
+
+    async fn fulfil(&self, wish: Wish, node: NodeId) -> Result<String, String> {
+        let _one = self.0.governing.lock().await;
+        let enlisted = self.enlisted().await?;
+        let access = enlisted.get(&node).map(|one| one.access);
+        match wish {
+            Wish::Promote => {
+                if access == Some(Access::Banned) {
+                    return Err(format!("{node} was removed; let it in again with: akita cluster admit {node}"));
+                }
+                if access == Some(Access::Worker) {
+                    self.commit(Command::Dismiss { node, to: None }).await?;
+                }
+                Ok("it votes as soon as it is there, near and steady, and there are enough for 3 or 5 voters".into())
+            }
+            Wish::Demote => {
+                self.stop_voting(node, &enlisted).await?;
+                self.commit(Command::Dismiss { node, to: Some(Access::Worker) }).await?;
+                self.tell_released(node, &enlisted).await;
+                Ok("it votes no more, and goes on to work".into())
+            }
+            Wish::Leave => {
+                self.stop_voting(node, &enlisted).await?;
+                self.commit(Command::Dismiss { node, to: None }).await?;
+                // So that it is not asked to vote again before it is gone.
+                if let Some(member) = self.known().peers.get_mut(&node).and_then(|peer| peer.member.as_mut()) {
+                    member.leaving = true;
+                }
+                self.tell_released(node, &enlisted).await;
+                Ok("it votes no more".into())
+            }
+            Wish::Remove => {
+                if node == self.0.me {
+                    return Err("the leader cannot remove itself; hand the lead over first: \
+                                akita cluster transfer-leadership NODE"
+                        .into());
+                }
+                self.stop_voting(node, &enlisted).await?;
+                self.tell_released(node, &enlisted).await;
+                self.commit(Command::Dismiss { node, to: Some(Access::Banned) }).await?;
+                self.refresh_banned().await;
+                self.turn_away(node).await;
+                Ok("it is not let in again; its tasks go to others".into())
+            }
+            Wish::Admit => {
+                if access != Some(Access::Banned) {
+                    return Err("that node was not removed".into());
+                }
+                self.commit(Command::Dismiss { node, to: None }).await?;
+                self.refresh_banned().await;
+                Ok("it is let in when it comes; it may wait for up to ten minutes, or be started again".into())
+            }
+            Wish::Lead => self.hand_lead_to(node).await,
+        }
+    }
+
+    /// Takes a node out of the voters and of those that receive the log, if the others can go on without it.
+    async fn stop_voting(&self, node: NodeId, enlisted: &BTreeMap<NodeId, Enlisted>) -> Result<(), String> {
+        let role = self.role();
+        if role.learners.iter().any(|(_, one)| *one == node) {
+            return match enlisted.get(&node) {
+                Some(one) => self.0.consensus.drop_learner(one.number).await,
+                None => Ok(()),
+            };
+        }
+        if !role.voters.iter().any(|(_, one)| *one == node) {
+            return Ok(());
+        }
+        if node == self.0.me {
+            return Err("the leader votes; hand the lead over first: akita cluster transfer-leadership NODE".into());
+        }
+        let left: Vec<_> = role.voters.iter().filter(|(_, one)| *one != node).collect();
+        let answering = self.0.consensus.answering();
+        let alive = left.iter().filter(|(number, one)| *one == self.0.me || answering.contains(number)).count();
+        if alive * 2 <= left.len() {
+            return Err(format!("of the {} voters left only {alive} would answer, too few to go on", left.len()));
+        }
+        self.change_voters(&[], Some(node), enlisted).await
+    }
+
+    async fn tell_released(&self, node: NodeId, enlisted: &BTreeMap<NodeId, Enlisted>) {
+        if let Some(one) = enlisted.get(&node)
+            && let Err(error) = self.release(node, one.number).await
+        {
+            tracing::info!(%node, %error, "it hears that it votes no more when it is back");
+        }
+    }
+
+    /// Has nothing more to do with a node that was removed.
+    async fn turn_away(&self, node: NodeId) {
+        let was = {
+            let mut known = self.known();
+            known.version = known.version.wrapping_add(1);
+            known.peers.get_mut(&node).and_then(|peer| {
+                peer.admitted = false;
+                peer.member.take()
+            })
+        };
+        if was.is_some() {
+            self.0.driver.worker_lost(node).await;
+        }
+    }
+
+    /// Goes on alone with all that this voter's copy of the log holds, as a new cluster.
+    ///
+    /// # Errors
+    /// This node is no voter, somebody leads, or the log cannot be written.
+    pub async fn force_new(&self) -> Result<String, NodeError> {
+        let role = self.role();
+        let Some(old) = role.cluster else {
+            return Err(refused("this node is not one of several voters; there is nothing to force".into()));
+        };
+        if role.leader.is_some() || role.leads && role.quorum {
+            return Err(refused("the voters have a leader; nothing is lost that must be forced".into()));
+        }
+        let _one = self.0.moving.lock().await;
+        let internal = |error: &dyn std::fmt::Display| NodeError::Internal(error.to_string());
+        self.0.consensus.go_on_alone().await.map_err(|error| internal(&error))?;
+        let id = super::new_cluster_id(&self.0.cluster_name, self.0.me).map_err(|error| internal(&error))?;
+        let found = Command::Found { id, name: self.0.cluster_name.clone(), founder: self.0.me };
+        let details =
+            vec![("forced_new_cluster".to_owned(), id.to_string()), ("instead_of".to_owned(), old.to_string())];
+        let note = Command::Record { event: EventType::ConfigChange, node: self.0.me, details };
+        self.0.driver.commit(vec![found, note]).await.map_err(|error| internal(&error))?;
+        {
+            let mut known = self.known();
+            known.voters.clear();
+            known.term += 1;
+        }
+        self.stand(Standing { cluster: id, leader: self.0.me });
+        self.offer_own_slots().await;
+        Ok(format!("this node leads the new cluster {id}; the others join it with empty data directories"))
+    }
+
+    async fn hand_lead_to(&self, node: NodeId) -> Result<String, String> {
+        let role = self.role();
+        if node == self.0.me {
+            return Ok("it leads already".into());
+        }
+        let number = role.voters.iter().find(|(_, one)| *one == node).map(|(number, _)| *number);
+        let number = number.ok_or("only a voter can lead; `akita cluster members` shows who votes")?;
+        let mut now = self.0.consensus.role();
+        self.0.consensus.transfer(number).await?;
+        let other = now.wait_for(|role| role.leader == Some(node));
+        match tokio::time::timeout(TRANSFER_WAIT, other).await {
+            Ok(Ok(_)) => Ok("it leads".into()),
+            _ => Err("it did not begin to lead in time; this node goes on".into()),
+        }
+    }
+}
+
+fn refused(why: String) -> NodeError {
+    NodeError::Invalid { detail: why, hint: "`akita cluster members` shows who is there and who votes".into() }
+}

@@ -1,0 +1,369 @@
+//! This node as one of several voters: carrying the engine's calls, following whom the voters elect, beginning and
+//! ending to vote. Who should vote is decided by the leader, see `autopilot`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+use akita_core::{
+    ClusterId, Command, EventType, NodeId, Status,
+    autopilot::Profile,
+    command::Access,
+    membership::Stand,
+    wire::{Message, Raft, Rafted, Recruit, Recruited, Refusal, Release, Released, Remark, Remarked, Standing},
+};
+
+use super::{CallFailed, Cluster, NOBODY, new_cluster_id};
+use crate::consensus::{Role, Transport};
+
+/// How often a node looks who was removed, at least: the state changes without a word to this module.
+const LOOK_FOR_REMOVED: Duration = Duration::from_secs(2);
+
+impl Transport for Cluster {
+    fn call(
+        &self,
+        node: NodeId,
+        call: Raft,
+        wait: Duration,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>> {
+        Box::pin(async move {
+            let answer = Cluster::call::<Rafted>(self, node, &call, wait).await;
+            answer.map(|answer| answer.body).map_err(|error| error.to_string())
+        })
+    }
+
+    fn rtt_ms(&self, node: NodeId) -> u32 {
+        Cluster::rtt_ms(self, node)
+    }
+}
+
+/// What this node is.
+impl Cluster {
+    /// What this node is among several voters.
+    pub fn role(&self) -> Role {
+        self.0.consensus.role().borrow().clone()
+    }
+
+    /// Who votes for the log that this leader keeps; nobody beside a single voter.
+    pub(super) fn voters(&self) -> Vec<NodeId> {
+        let voters: Vec<NodeId> = self.role().voters.into_iter().map(|(_, node)| node).collect();
+        if voters.len() > 1 { voters } else { Vec::new() }
+    }
+
+    /// Whether this node leads the voters, and most of them agree that it still does.
+    pub async fn is_current(&self) -> bool {
+        self.0.consensus.is_current().await
+    }
+
+    /// Entries of the log that each of its receivers lacks.
+    pub fn lags(&self) -> BTreeMap<u64, u64> {
+        self.0.consensus.lags()
+    }
+
+    /// Receivers of the log that have answered this leader lately.
+    pub fn answering(&self) -> BTreeSet<u64> {
+        self.0.consensus.answering()
+    }
+
+    /// A node's name, as this one last heard it.
+    pub fn name_of(&self, node: NodeId) -> String {
+        self.known().peers.get(&node).map(|peer| peer.name.clone()).unwrap_or_default()
+    }
+
+    /// Several nodes vote in this node's cluster: it gives way to no other, and none of them goes on alone.
+    pub fn is_established(&self) -> bool {
+        let role = self.role();
+        if role.is_voter() && role.voters.len() > 1 {
+            return true;
+        }
+        self.known().voters.len() > 1
+    }
+
+    /// Where this node stands, and whether its cluster can give way.
+    pub(super) fn stand_now(&self) -> Stand {
+        Stand { standing: self.standing(), established: self.is_established() }
+    }
+
+    /// The voters say who leads, so that no announce need.
+    pub(super) fn knows_leader(&self) -> bool {
+        let role = self.role();
+        role.voters.iter().any(|(number, _)| *number == role.number) && (role.leader.is_some() || role.leads)
+    }
+
+    /// Whether this node may go on by itself when its leader is gone.
+    pub(super) fn may_found(&self) -> bool {
+        !self.role().is_voter() && !self.is_established()
+    }
+
+    /// Whether the node was removed from the cluster.
+    pub(super) fn is_banned(&self, node: NodeId) -> bool {
+        self.0.banned.read().unwrap_or_else(PoisonError::into_inner).contains(&node)
+    }
+
+    /// Looks again who was removed.
+    pub(super) async fn refresh_banned(&self) {
+        if let Ok(enlisted) = self.0.store.enlisted().await {
+            let banned = enlisted.into_iter().filter(|(_, one)| one.access == Access::Banned).map(|(node, _)| node);
+            let banned: BTreeSet<NodeId> = banned.collect();
+            for node in &banned {
+                if let Some(peer) = self.known().peers.get_mut(node) {
+                    peer.admitted = false;
+                }
+            }
+            *self.0.banned.write().unwrap_or_else(PoisonError::into_inner) = banned;
+        }
+    }
+}
+
+/// Following whom the voters elect.
+impl Cluster {
+    /// Stands where the voters say, for as long as this node is one of them.
+    pub(super) async fn keep_standing(&self) {
+        let mut role = self.0.consensus.role();
+        let mut led = None;
+        loop {
+            let now = role.borrow_and_update().clone();
+            if now.is_voter() {
+                self.follow_election(&now, &mut led).await;
+            } else {
+                led = None;
+            }
+            self.refresh_banned().await;
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                changed = role.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LOOK_FOR_REMOVED) => {}
+            }
+        }
+    }
+
+    async fn follow_election(&self, role: &Role, led: &mut Option<u64>) {
+        let Some(cluster) = role.cluster else { return };
+        let votes = role.voters.iter().any(|(number, _)| *number == role.number);
+        let leads = role.leads && role.quorum;
+        let standing = self.standing();
+        let leader = match role.leader {
+            _ if leads => self.0.me,
+            Some(leader) if leader != self.0.me => leader,
+            // One that waits for the log follows who called it.
+            None if !votes && standing.cluster == cluster && standing.leader != self.0.me => standing.leader,
+            _ => NOBODY,
+        };
+        if role.leads && *led != Some(role.term) {
+            self.take_over(role.term).await;
+        }
+        *led = role.leads.then_some(role.term);
+        self.stand(Standing { cluster, leader });
+    }
+
+    /// This node was elected: who works for it is learned anew, but for those that it knows already.
+    async fn take_over(&self, term: u64) {
+        let new = self.standing().leader != self.0.me;
+        let offers: Vec<_> = {
+            let mut known = self.known();
+            known.term = term;
+            if new || known.leading_since.is_none() {
+                known.leading_since = Some(Instant::now());
+            }
+            known.version = known.version.wrapping_add(1);
+            if new {
+                known.peers.values_mut().for_each(|peer| peer.member = None);
+            }
+            let ready = |(node, peer): (&NodeId, &super::books::Peer)| {
+                let member = peer.member.as_ref().filter(|member| member.online && !member.leaving)?;
+                Some((*node, member.offer.clone()?, member.load))
+            };
+            known.peers.iter().filter_map(ready).collect()
+        };
+        self.offer_own_slots().await;
+        for (node, offer, load) in offers {
+            self.0.driver.worker_up(node, offer, load).await;
+        }
+    }
+
+    /// Whether this node can follow `theirs` by its own decision. A voter follows who is elected; one that votes alone
+    /// or not at all first ends to be one.
+    pub(super) async fn may_move(&self, theirs: Standing) -> bool {
+        let role = self.role();
+        let Some(cluster) = role.cluster else { return true };
+        if cluster == theirs.cluster {
+            if !self.knows_leader() {
+                self.stand(theirs);
+            }
+            return false;
+        }
+        if self.is_established() {
+            return false;
+        }
+        let alone = role.voters.iter().all(|(number, _)| *number == role.number) && !role.voters.is_empty();
+        let ended = if alone {
+            self.0.consensus.go_on_alone().await.map(drop)
+        } else {
+            // An empty log of its own must be some cluster's before it can give way.
+            match self.own_cluster() {
+                Some(found) => self.0.consensus.leave_voters(vec![found]).await,
+                None => return false,
+            }
+        };
+        ended.inspect_err(|error| tracing::error!(%error, "this node cannot leave the voters")).is_ok()
+    }
+
+    /// What founds a cluster of this node's own.
+    fn own_cluster(&self) -> Option<Command> {
+        let id = new_cluster_id(&self.0.cluster_name, self.0.me).ok()?;
+        Some(Command::Found { id, name: self.0.cluster_name.clone(), founder: self.0.me })
+    }
+
+    /// Another cluster of this name has several voters, too. Neither can give way; the operators must decide.
+    pub(super) async fn stay_apart(&self, node: NodeId, cluster: ClusterId) {
+        let due = {
+            let mut known = self.known();
+            let new = known.rivals.insert(cluster, (node, Instant::now())).is_none();
+            // One row for each such cluster and process: the alarm stands in the status for as long as it is met.
+            known.rivals.len() <= MAX_RIVALS && new
+        };
+        if due {
+            tracing::error!(%node, %cluster, "another cluster of this name has several voters; the two stay apart");
+            let reason =
+                "another cluster of this name has several voters; the two stay apart until the operator decides";
+            let details = vec![("reason".into(), reason.into()), ("cluster_id".into(), cluster.to_string())];
+            self.record(EventType::SecurityAlert, node, details).await;
+        }
+    }
+
+    /// For how long this node has led; for ever where nobody was elected.
+    pub(super) fn leading_for(&self) -> Duration {
+        self.known().leading_since.map_or(Duration::MAX, |since| since.elapsed())
+    }
+
+    /// Other clusters of this name that this one cannot become one with.
+    pub fn rivals(&self) -> Vec<ClusterId> {
+        let mut known = self.known();
+        known.rivals.retain(|_, (_, met)| met.elapsed() < RIVAL_SHOWN);
+        known.rivals.keys().copied().collect()
+    }
+}
+
+/// Rows about other clusters of this name at most.
+const MAX_RIVALS: usize = 16;
+/// For how long after it was last met another cluster is shown in the status: some announces.
+const RIVAL_SHOWN: Duration = Duration::from_secs(3_600);
+
+/// What the leader and other voters ask.
+impl Cluster {
+    /// Answers [`Raft`].
+    pub(super) async fn voted(&self, node: NodeId, call: Raft) -> Vec<u8> {
+        if self.role().cluster != Some(call.cluster) {
+            return self.refuse(Refusal::OtherCluster, "this node votes on another log");
+        }
+        match self.0.consensus.handle(node, call).await {
+            Ok(body) => Rafted { body }.encode(),
+            Err(error) => {
+                tracing::debug!(%node, error, "a voter's call is refused");
+                self.refuse(Refusal::Invalid, &error)
+            }
+        }
+    }
+
+    /// Answers [`Recruit`].
+    pub(super) async fn recruited(&self, node: NodeId, recruit: Recruit) -> Vec<u8> {
+        let Some(profile) = Profile::from_number(recruit.profile) else {
+            return self.refuse(Refusal::Invalid, "this version knows no such timing of voters");
+        };
+        let standing = self.standing();
+        if standing.leader != node && self.knows_leader() || standing.cluster != recruit.cluster {
+            return self.refuse(Refusal::NotLeader, "only the leader may have a node vote");
+        }
+        let role = self.role();
+        if !role.is_voter() {
+            match self.has_work_of_its_own().await {
+                Ok(false) => {}
+                Ok(true) => return self.refuse(Refusal::Invalid, "tasks on this node's own books have not ended yet"),
+                Err(error) => return self.refuse(Refusal::Internal, &error),
+            }
+        }
+        match self.0.consensus.join_voters(recruit.cluster, recruit.number, profile).await {
+            Ok(()) => {
+                tracing::info!(leader = %node, number = recruit.number, "this node receives the cluster's log");
+                self.stand(Standing { cluster: recruit.cluster, leader: node });
+                Recruited {}.encode()
+            }
+            Err(error) => self.refuse(Refusal::Internal, &error.to_string()),
+        }
+    }
+
+    /// Has the leader write a row of the ledger. While nobody leads it is only in this node's log lines. Boxed, because
+    /// who greets a node may have to greet the leader for it.
+    pub(super) fn remark(self, remark: Remark) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let leader = self.standing().leader;
+            if let Err(error) = Cluster::call::<Remarked>(&self, leader, &remark, self.patience(leader)).await {
+                let Remark { event, node, .. } = remark;
+                tracing::warn!(event = event.as_str(), about = %node, %error, "the ledger does not have this");
+            }
+        })
+    }
+
+    /// Answers [`Remark`].
+    pub(super) async fn remarked(&self, node: NodeId, remark: Remark) -> Vec<u8> {
+        let role = self.role();
+        if !self.leads() || !role.voters.iter().chain(&role.learners).any(|(_, voter)| *voter == node) {
+            return self.refuse(Refusal::NotLeader, "only a voter may add to the ledger of the leader");
+        }
+        let Remark { event, node, details } = remark;
+        match self.0.driver.commit(vec![Command::Record { event, node, details }]).await {
+            Ok(()) => Remarked {}.encode(),
+            Err(_) => self.refuse(Refusal::Internal, "nothing can be committed here now"),
+        }
+    }
+
+    /// Whether tasks that this node's own log has accepted have neither ended nor gone to another.
+    async fn has_work_of_its_own(&self) -> Result<bool, String> {
+        let live = [Status::Scheduled, Status::Pending, Status::Assigned, Status::Running];
+        let counts = self.0.store.counts().await.map_err(|error| error.to_string())?;
+        Ok(live.iter().any(|status| counts.get(status).is_some_and(|count| *count > 0)))
+    }
+
+    /// Answers [`Release`].
+    pub(super) async fn released(&self, node: NodeId, release: Release) -> Vec<u8> {
+        let role = self.role();
+        if role.cluster != Some(release.cluster) || role.number != release.number {
+            // Done before, or never begun.
+            return Released {}.encode();
+        }
+        if self.standing().leader != node && self.knows_leader() {
+            return self.refuse(Refusal::NotLeader, "only the leader may have a node vote no more");
+        }
+        match self.end_voting(Standing { cluster: release.cluster, leader: node }).await {
+            Ok(()) => Released {}.encode(),
+            Err(error) => self.refuse(Refusal::Internal, &error),
+        }
+    }
+
+    /// Ends to vote, and works for `leader` under a log of its own.
+    async fn end_voting(&self, theirs: Standing) -> Result<(), String> {
+        let _one = self.0.moving.lock().await;
+        let found = self.own_cluster().ok_or("the system gives no random numbers")?;
+        let seal = Command::Seal { into: theirs.cluster, leader: theirs.leader };
+        self.0.consensus.leave_voters(vec![found, seal]).await.map_err(|error| error.to_string())?;
+        tracing::info!(leader = %theirs.leader, "this node votes no more");
+        self.stand(theirs);
+        Ok(())
+    }
+
+    /// Asks a node to begin with the log.
+    pub(super) async fn recruit(&self, node: NodeId, number: u64, profile: Profile) -> Result<(), CallFailed> {
+        let recruit = Recruit { cluster: self.standing().cluster, number, profile: profile as u8 };
+        self.call::<Recruited>(node, &recruit, self.patience(node)).await.map(drop)
+    }
+
+    /// Tells a node that it votes no more.
+    pub(super) async fn release(&self, node: NodeId, number: u64) -> Result<(), CallFailed> {
+        let release = Release { cluster: self.standing().cluster, number };
+        self.call::<Released>(node, &release, self.patience(node)).await.map(drop)
+    }
+}

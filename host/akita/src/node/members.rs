@@ -1,0 +1,168 @@
+//! Who holds the log: what an operator is shown of it, and what an operator may change. The leader does what is asked.
+
+use std::time::Duration;
+
+use akita_core::{
+    NodeId,
+    command::Access,
+    wire::{Ask, Wish},
+};
+
+use super::{Node, convert, internal};
+use crate::{
+    cluster::NOBODY,
+    view::{GovernedView, MemberView, MembersView, NodeError, ProblemView},
+};
+
+impl Node {
+    /// The members as the leader knows them, or as this node does where nobody leads.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn members(&self) -> Result<MembersView, NodeError> {
+        let leader = self.cluster.standing().leader;
+        if !self.cluster.leads()
+            && let Ok(Some(view)) = self.cluster.ask::<MembersView>(leader, &Ask::Members, Duration::ZERO).await
+        {
+            return Ok(MembersView { problems: self.problems(), ..view });
+        }
+        self.own_members().await
+    }
+
+    pub(super) async fn own_members(&self) -> Result<MembersView, NodeError> {
+        let (role, standing) = (self.cluster.role(), self.cluster.standing());
+        let enlisted = self.store.enlisted().await.map_err(internal)?;
+        let leads = self.cluster.leads();
+        let (lags, answering) = (self.cluster.lags(), self.cluster.answering());
+        let view = if leads { Some(self.cluster.view()) } else { self.cluster.last_view() };
+        let nodes = view.map(|view| view.nodes).unwrap_or_default();
+        let mut ids: Vec<NodeId> = role.voters.iter().chain(&role.learners).map(|(_, node)| *node).collect();
+        ids.push(self.me);
+        ids.extend(nodes.iter().map(|node| node.node));
+        ids.extend(enlisted.keys());
+        let mut members: Vec<MemberView> = Vec::new();
+        for id in ids {
+            if members.iter().any(|member| member.node_id == id.to_string()) {
+                continue;
+            }
+            let number_in =
+                |list: &[(u64, NodeId)]| list.iter().find(|(_, node)| *node == id).map(|(number, _)| *number);
+            let (votes, learns) = (number_in(&role.voters), number_in(&role.learners));
+            let access = enlisted.get(&id).map(|one| one.access);
+            // Beside a single voter, that one is whoever leads.
+            let alone = !role.is_voter() && standing.leader == id;
+            let membership = match (votes.is_some() || alone, learns, access) {
+                (_, _, Some(Access::Banned)) => "removed",
+                (true, ..) => "voter",
+                (_, Some(_), _) => "learner",
+                _ => "worker",
+            };
+            let seen = nodes.iter().find(|node| node.node == id);
+            let status = match seen {
+                _ if id == self.me => "online",
+                Some(node) if leads && node.online => "online",
+                _ if leads && votes.is_some_and(|number| answering.contains(&number)) => "online",
+                Some(_) if leads => "offline",
+                None if leads => "offline",
+                _ => "unknown",
+            };
+            let name = if id == self.me { self.name.clone() } else { self.cluster.name_of(id) };
+            members.push(MemberView {
+                node_id: id.to_string(),
+                node_name: seen.map(|node| node.name.clone()).filter(|name| !name.is_empty()).unwrap_or(name),
+                membership: membership.into(),
+                leads: standing.leader == id,
+                status: status.into(),
+                held_back: access == Some(Access::Worker),
+                number: votes.or(learns),
+                lag: votes.or(learns).and_then(|number| lags.get(&number).copied()),
+            });
+        }
+        let rank = |member: &MemberView| {
+            ["voter", "learner", "worker", "removed"].iter().position(|word| member.membership == **word)
+        };
+        members.sort_by_key(|member| (rank(member), !member.leads));
+        Ok(MembersView {
+            cluster_id: standing.cluster.to_string(),
+            leader_id: convert::leader(standing.leader),
+            term: role.term,
+            voters: role.voters.len().max(1),
+            timing: role.profile.map(|profile| profile.as_str().to_owned()),
+            fresh: leads,
+            members,
+            problems: self.problems(),
+        })
+    }
+
+    /// What is wrong with the cluster as this node sees it.
+    pub(super) fn problems(&self) -> Vec<ProblemView> {
+        let mut problems = Vec::new();
+        let role = self.cluster.role();
+        if role.is_voter() && self.cluster.standing().leader == NOBODY {
+            let need = role.voters.len() / 2 + 1;
+            problems.push(ProblemView {
+                detail: format!(
+                    "no leader: fewer than {need} of the {} voters answer; tasks are queued locally, none is accepted",
+                    role.voters.len()
+                ),
+                hint: "start the missing voters, or restore the way to them; only if they are gone for good: akita \
+                       cluster force-new"
+                    .into(),
+            });
+        } else if self.cluster.standing().leader == NOBODY {
+            problems.push(ProblemView {
+                detail: "no voter answers this node; tasks are queued locally".into(),
+                hint: "check the way to the voters: akita cluster members".into(),
+            });
+        }
+        for rival in self.cluster.rivals() {
+            problems.push(ProblemView {
+                detail: format!("another cluster of this name has several voters, {rival}; the two stay apart"),
+                hint: "give one of them another --cluster-name, or stop its nodes and start them with empty data \
+                       directories"
+                    .into(),
+            });
+        }
+        problems
+    }
+
+    /// Does what the operator wishes of a node.
+    ///
+    /// # Errors
+    /// Nobody leads, or it cannot be done.
+    pub async fn govern(&self, wish: Wish, node: NodeId) -> Result<GovernedView, NodeError> {
+        let detail = self.cluster.govern(wish, node).await?;
+        Ok(GovernedView { node_id: node.to_string(), detail })
+    }
+
+    /// Gives up this node's vote, hands the lead over before where it leads, and stops it.
+    ///
+    /// # Errors
+    /// The others cannot go on without it.
+    pub async fn leave(&self) -> Result<GovernedView, NodeError> {
+        let role = self.cluster.role();
+        if role.voters.len() > 1 && role.voters.iter().any(|(number, _)| *number == role.number) {
+            if self.cluster.leads() {
+                let answering = self.cluster.answering();
+                let other = role.voters.iter().find(|(number, _)| answering.contains(number)).map(|(_, node)| *node);
+                let other = other.ok_or_else(|| NodeError::Invalid {
+                    detail: "this node leads, and no other voter answers".into(),
+                    hint: "akita cluster members".into(),
+                })?;
+                self.cluster.govern(Wish::Lead, other).await?;
+            }
+            self.cluster.govern(Wish::Leave, self.me).await?;
+        }
+        self.stop.cancel();
+        Ok(GovernedView { node_id: self.me.to_string(), detail: "it votes no more, and stops".into() })
+    }
+
+    /// Founds a new cluster from this voter's copy of the log.
+    ///
+    /// # Errors
+    /// This node is no voter, or most voters still answer.
+    pub async fn force_new(&self) -> Result<GovernedView, NodeError> {
+        let detail = self.cluster.force_new().await?;
+        Ok(GovernedView { node_id: self.me.to_string(), detail })
+    }
+}
