@@ -24,7 +24,10 @@ impl Cluster {
     /// The leader's refusal, or `Unavailable` when it could not be reached: the tasks may be accepted all the same, and
     /// may be sent again under their ids.
     pub async fn forward(&self, tasks: Vec<Sent>, imported: bool) -> Result<Vec<u8>, NodeError> {
-        let leader = self.standing().leader;
+        self.forward_to(self.standing().leader, tasks, imported).await
+    }
+
+    async fn forward_to(&self, leader: NodeId, tasks: Vec<Sent>, imported: bool) -> Result<Vec<u8>, NodeError> {
         let bytes = tasks.iter().map(|task| task.input.len() as u64).sum();
         let wait = self.patience_for(leader, bytes);
         let submit = Submit { tasks, imported };
@@ -103,10 +106,11 @@ impl Cluster {
             }
             let tasks: Vec<TaskId> = sent.iter().map(|task| task.task).collect();
             let count = tasks.len();
-            self.forward(sent, true).await?;
-            if self.standing() != standing {
-                // Who has them now is not known; they are sent again, and accepted once.
-                continue;
+            self.forward_to(standing.leader, sent, true).await?;
+            // Whoever took them has them, even if this node follows another by now: sent to that one too, they would be
+            // run by both. If it leads again, they are here as well, and may be under way.
+            if self.leads() {
+                return Ok(());
             }
             let to = standing.cluster;
             self.0.driver.commit(vec![Command::HandOver { tasks, to }]).await.map_err(|_| NodeError::Stopping)?;
