@@ -15,13 +15,14 @@ const EDGES: [(&str, &[&str]); 5] = [
     ("xtask", &[]),
 ];
 
-/// Where a library may be named.
-const HOMES: [(&str, &str); 5] = [
-    ("wasmtime", "host/sandbox"),
-    ("rns_", "host/mesh"),
-    ("rusqlite", "host/akita/src/store"),
-    ("openraft", "host/akita/src/consensus"),
-    ("oci_", "host/akita/src/cli/plugin/registry"),
+/// Where a library may be named. The engine is named once more where it is simulated around the core: only that crate is
+/// optimised where tests are built, and what it knows there it knows in no node.
+const HOMES: [(&str, &[&str]); 5] = [
+    ("wasmtime", &["host/sandbox"]),
+    ("rns_", &["host/mesh"]),
+    ("rusqlite", &["host/akita/src/store"]),
+    ("openraft", &["host/akita/src/consensus", "host/core/tests/sim/voters"]),
+    ("oci_", &["host/akita/src/cli/plugin/registry"]),
 ];
 
 /// What `core` must never do.
@@ -51,11 +52,12 @@ fn crates_form_a_star() {
 
 #[test]
 fn each_heavy_library_is_named_in_one_folder() {
-    for (library, home) in HOMES {
+    for (library, homes) in HOMES {
         each_source("host", &mut |path, line| {
             let code = line.split("//").next().unwrap_or_default();
             let named = code.contains(&format!("use {library}")) || code.contains(&format!("{library}::"));
-            assert!(!named || path.starts_with(home), "{path} names {library}, which belongs in {home}: {line}");
+            let at_home = homes.iter().any(|home| path.starts_with(home));
+            assert!(!named || at_home, "{path} names {library}, which belongs in {homes:?}: {line}");
         });
     }
 }
