@@ -13,6 +13,7 @@ mod plugins;
 mod projects;
 mod python;
 mod setup;
+mod sim;
 mod step;
 mod test;
 mod toolchain;
@@ -45,6 +46,8 @@ enum Task {
     Demo(demo::Args),
     /// Measure speed, memory and size of an optimised build
     Bench(bench::Args),
+    /// Simulate clusters and voters under everything that can go wrong, from seeds
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&paths, &args),
         Task::Demo(args) => demo::run(&paths, &args),
         Task::Bench(args) => bench::run(&paths, &args),
+        Task::Sim(args) => sim::run(&paths, &args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
