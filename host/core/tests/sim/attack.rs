@@ -39,6 +39,7 @@ pub fn attack(cx: &mut Cx, attack: Attack, on: usize) {
             rtt_ms: 0,
             leaving: false,
             parked: 0,
+            voters: None,
         }
         .encode(),
         Attack::Submit => {

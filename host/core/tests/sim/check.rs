@@ -224,7 +224,7 @@ impl Judge {
                 log.taken.retain(|(id, _)| id != task);
                 self.hold(!lost, "accepted is never lost", || format!("{task} left log {at} and is nowhere"));
             }
-            Change::Moved(_) | Change::Cluster(_) => {}
+            _ => {}
         }
     }
 

@@ -63,7 +63,8 @@ impl Replica {
     pub fn restart(&mut self) {
         let (cluster, rows) = (self.state.cluster().cloned(), self.state.rows());
         let tasks: Vec<_> = self.state.tasks().values().cloned().collect();
-        self.state = State::restore(cluster, tasks, rows);
+        let enlisted = self.state.enlisted().clone();
+        self.state = State::restore(cluster, tasks, enlisted, rows);
     }
 }
 

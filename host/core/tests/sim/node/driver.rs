@@ -187,7 +187,7 @@ impl Mind {
                 let statuses = replies.iter().map(|reply| match reply {
                     Reply::Known(status) => Some(*status),
                     Reply::Done => Some(Status::Pending),
-                    Reply::Sealed | Reply::Stale => None,
+                    _ => None,
                 });
                 let statuses: Option<Vec<Status>> = statuses.collect();
                 self.submitted(body, cx, to, &ids, statuses);

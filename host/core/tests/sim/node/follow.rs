@@ -10,7 +10,7 @@ use akita_core::{
 use super::{
     Body, ELECTION, Mind, Timer,
     driver::Waiter,
-    greet::After,
+    greet::{After, alone},
     mesh::{ROUND_TRIPS, Then},
 };
 use crate::{
@@ -41,10 +41,10 @@ impl Mind {
         if said.tag != cx.tag {
             return;
         }
-        let delay = match decide(body.id, self.standing, cx.ids[from], said.standing) {
+        let delay = match decide(body.id, alone(self.standing), cx.ids[from], alone(said.standing)) {
             Verdict::Join => 0,
             Verdict::Welcome => COURTESY,
-            Verdict::Nothing => return,
+            Verdict::Nothing | Verdict::Apart => return,
         };
         let peer = self.peers.entry(from).or_default();
         if peer.refused_until > cx.heap.now() {
@@ -76,7 +76,7 @@ impl Mind {
         theirs: Standing,
     ) {
         let mine = self.standing;
-        if decide(body.id, mine, cx.ids[node], theirs) == Verdict::Join {
+        if decide(body.id, alone(mine), cx.ids[node], alone(theirs)) == Verdict::Join {
             self.join(body, mine, theirs);
         } else if theirs.leader != cx.ids[node]
             && theirs.leader != body.id
@@ -154,6 +154,7 @@ impl Mind {
             rtt_ms: self.rtt_ms(body, cx, leader),
             leaving,
             parked: 0,
+            voters: None,
         };
         let wait = self.leader_patience(body, cx);
         self.call(body, cx, leader, &report, wait, Then::Reported { mine: self.standing });

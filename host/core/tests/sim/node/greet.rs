@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use akita_core::{
-    membership::{Exchange, Side, Verdict, decide},
+    membership::{Exchange, Side, Stand, Verdict, decide},
     wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Standing, Welcome},
 };
 
@@ -40,6 +40,7 @@ impl Mind {
             incarnation: body.life,
             protected: body.key.is_some(),
             nonce: cx.dice.bytes(),
+            established: false,
         }
     }
 
@@ -167,11 +168,16 @@ impl Mind {
 
     /// The caller may be one to follow.
     fn consider(&mut self, body: &mut Body, cx: &mut Cx, from: usize, theirs: Standing) {
-        let verdict = decide(body.id, self.standing, cx.ids[from], theirs);
+        let verdict = decide(body.id, alone(self.standing), cx.ids[from], alone(theirs));
         if verdict == Verdict::Join && self.standing != theirs && self.joining.insert(from) {
             cx.wake(body, 0, Timer::Meet(from));
         }
     }
+}
+
+/// Each node here is its cluster's only voter; several are simulated in `voters/`.
+pub fn alone(standing: Standing) -> Stand {
+    Stand { standing, established: false }
 }
 
 /// What a stranger hears.

@@ -136,7 +136,7 @@ impl Mind {
         } else {
             self.leader.worker_load(node, load);
         }
-        self.reply(body, cx, from, call, Reported { standing: self.standing, view: 0 }.encode());
+        self.reply(body, cx, from, call, Reported { standing: self.standing, view: 0, voters: None }.encode());
     }
 
     pub(super) fn catalog_came(&mut self, cx: &Cx, from: usize, catalog: Catalog) {

@@ -246,7 +246,7 @@ impl Mind {
         // The log's time, and not the machine's: somebody may have set that back since.
         let (wall, ticks) = (body.wall(cx.heap.now()), body.ticks(cx.heap.now()));
         let time = if cx.planted == Some(Planted::ResumesByTheWallClock) { wall } else { wall.max(self.time) };
-        let resumed = self.leader.resume(self.machine.state().tasks().values(), time, ticks);
+        let resumed = self.leader.resume(self.machine.state().tasks().values(), &|_, _| false, time, ticks);
         self.next.commands = [first, resumed].concat();
         self.offer_own_slots(body);
         self.stand(body, cx, self.standing);
@@ -281,7 +281,10 @@ impl Mind {
     fn announce(&self, body: &Body, cx: &mut Cx) {
         let tag = cx.tag;
         let name = format!("n{}", body.at);
-        let bytes: Rc<[u8]> = Announcement { tag, standing: self.standing, digest: body.digest, name }.encode().into();
+        let bytes: Rc<[u8]> =
+            Announcement { tag, standing: self.standing, established: false, digest: body.digest, name }
+                .encode()
+                .into();
         let late = cx.net.latency(body.at, &mut cx.dice);
         cx.heap.after(late, Event::Announce { from: body.at, bytes });
     }

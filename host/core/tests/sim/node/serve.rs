@@ -40,7 +40,7 @@ impl Mind {
                 self.outcomes(body, cx, worker, outcomes.ran, Some(answer));
             }
             Request::Submit(submit) => self.serve_submit(body, cx, from, call, submit),
-            Request::Progress(_) | Request::Ask(_) | Request::Tell(_) | Request::GetBlob(_) => {
+            _ => {
                 let bytes = self.refuse(Refusal::Invalid);
                 self.reply(body, cx, from, call, bytes);
             }

@@ -3,7 +3,7 @@
 
 use std::{fmt, io};
 
-use akita_core::{Command, Millis, NodeId};
+use akita_core::{Command, Millis, NodeId, autopilot};
 use openraft::{
     Config, SnapshotPolicy,
     alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf},
@@ -47,11 +47,13 @@ impl fmt::Display for Proposal {
 
 /// Between two signs of life of the leader, and the silence after which a voter stands for election, in milliseconds.
 pub fn timing(profile: Profile) -> (u64, u64, u64) {
-    match profile {
-        Profile::Lan => (100, 500, 1_000),
-        Profile::Wan => (1_000, 5_000, 10_000),
-        Profile::Slow => (10_000, 60_000, 120_000),
-    }
+    let timing = match profile {
+        Profile::Lan => autopilot::Profile::Lan,
+        Profile::Wan => autopilot::Profile::Wan,
+        Profile::Slow => autopilot::Profile::Slow,
+    };
+    let (least, most) = timing.election_ms();
+    (timing.heartbeat_ms(), least, most)
 }
 
 /// `kept`: entries after which the log is cut.
