@@ -245,7 +245,7 @@ mod tests {
             tracing::debug!(target: "akita_mesh::link", "ours too");
             tracing::info!(target: "rns_net", "theirs");
             tracing::warn!(target: "rns_net", "their warning");
-            tracing::warn!(target: "openraft::core", "no answer to a heartbeat");
+            tracing::warn!(target: "openraft", "no answer to a heartbeat");
         });
         let messages: Vec<_> = ring.tail(10, Level::TRACE, None).0.into_iter().map(|line| line.message).collect();
         assert_eq!(messages, ["ours", "ours too", "their warning"]);
