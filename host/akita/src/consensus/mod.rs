@@ -174,6 +174,8 @@ pub struct Opened {
     pub state: State,
     /// The last entry in it; 0: none yet.
     pub index: u64,
+    /// That entry's time: the log's time goes on from there, whatever the clock says.
+    pub time: Millis,
     /// For reading, and for what is written beside the log.
     pub store: Store,
     /// The node is one of several voters.
@@ -247,6 +249,7 @@ pub fn open(dir: &DataDir, file: &str, signer: Signer, clock: Clock) -> Result<O
         events: receiver,
         state: opened.state,
         index: opened.position.index,
+        time: opened.position.time,
         store: opened.store,
         votes: opened.votes,
     })

@@ -249,7 +249,7 @@ proptest! {
             let mut log = Log::new().await;
             let mut model = (State::default(), Ended::default());
             let founded = Command::Found { id: ClusterId([9; 16]), name: "akita".into(), founder: ME };
-            let mut index = 1;
+            let (mut index, mut time) = (1, 0);
             let Some(Event::Applied(first)) = log.opened.events.recv().await else { panic!("nothing was founded") };
             step(&mut model, 1, first.time, vec![founded]);
             for (at, entries) in [before, after].into_iter().enumerate() {
@@ -257,12 +257,14 @@ proptest! {
                     index += 1;
                     let committed = log.propose(commands.clone()).await;
                     assert_eq!(committed.index, index);
+                    time = committed.time;
                     let replies = step(&mut model, index, committed.time, commands);
                     assert_eq!(committed.replies, replies, "as if nothing had been on disk");
                 }
                 if at == 0 {
                     log = log.reopen().await;
                     assert_eq!(log.opened.index, index);
+                    assert!(log.opened.time >= time, "what was due then is due now, whatever the clock says");
                     assert_eq!(log.opened.state, model.0);
                 }
             }

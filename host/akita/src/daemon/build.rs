@@ -113,6 +113,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         state: opened.state,
         consensus: opened.consensus.clone(),
         events: opened.events,
+        time: opened.time,
         votes: opened.votes,
         store: opened.store.clone(),
         executor: executor.clone(),

@@ -55,6 +55,8 @@ pub struct Start {
     pub consensus: Consensus,
     /// Where they come back.
     pub events: mpsc::UnboundedReceiver<Event>,
+    /// The time of the log's last entry.
+    pub time: Millis,
     /// This node is one of several voters: it proposes nothing before it is elected.
     pub votes: bool,
     /// Inputs of tasks.
@@ -145,7 +147,13 @@ impl Service {
             leader.set_leading(false);
         }
         if !start.votes {
-            next.commands = leader.resume(start.state.tasks().values(), &|_, _| false, now(), ticks());
+            next.commands = leader.resume(
+                start.state.tasks().values(),
+                &|_, _| false,
+                // A clock that was set back must not make what is due wait for it.
+                now().max(start.time),
+                ticks(),
+            );
         }
         Service {
             me: start.me,

@@ -66,6 +66,7 @@ impl World {
             state: opened.state,
             consensus: opened.consensus,
             events: opened.events,
+            time: opened.time,
             votes: false,
             store: opened.store.clone(),
             executor,

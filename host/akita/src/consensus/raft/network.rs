@@ -4,7 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use akita_core::{
-    NodeId,
+    NodeId, tuning,
     wire::{self, Piece},
 };
 use openraft::{
@@ -75,9 +75,12 @@ pub(super) struct Client {
 impl Client {
     async fn send(&self, what: u8, body: Vec<u8>, piece: Option<Piece>, wait: Duration) -> Result<Vec<u8>, String> {
         let Shared { cluster, number: from, .. } = *self.shared;
+        let rtt_ms = self.transport.rtt_ms(self.node);
+        // What is long on the air would otherwise be given up, and sent again, for ever.
+        let airtime = Duration::from_millis(tuning::airtime(body.len() as u64, rtt_ms));
         let call = wire::Raft { cluster, from, to: self.target, what, body, piece };
-        let rtt = Duration::from_millis(u64::from(self.transport.rtt_ms(self.node)));
-        self.transport.call(self.node, call, wait.max(LEAST_WAIT).max(rtt * ROUND_TRIPS)).await
+        let rtt = Duration::from_millis(u64::from(rtt_ms));
+        self.transport.call(self.node, call, wait.max(LEAST_WAIT).max(rtt * ROUND_TRIPS) + airtime).await
     }
 
     /// One call of the engine, cut in pieces where it must be.
@@ -100,7 +103,7 @@ impl Client {
     /// Brings a file to the other voter, piece by piece; goes on where the other says that it is.
     async fn bring(&self, file: &SnapshotFile, of: u32) -> Result<(), String> {
         let bytes = tokio::fs::metadata(&file.path).await.map_err(|error| error.to_string())?.len();
-        let slow = self.transport.rtt_ms(self.node) >= akita_core::tuning::SLOW_RTT_MS;
+        let slow = self.transport.rtt_ms(self.node) >= tuning::SLOW_RTT_MS;
         let most = if slow { SLOW_PIECE_BYTES } else { PIECE_BYTES };
         let (mut offset, mut failures) = (0, 0);
         while offset < bytes {

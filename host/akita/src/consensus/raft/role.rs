@@ -42,7 +42,9 @@ impl Voter {
                 members.membership().learner_ids().filter_map(|number| Some((number, node(number)?))).collect();
             let leader = metrics.current_leader.and_then(node);
             // The engine names the last leader until another is elected; one that is not heard is none.
-            let quorum = if leads { heard } else { leader.is_some() && self.incoming.heard_within(patience) };
+            // A voter that is alone needs nobody's answer, and the engine notes none.
+            let alone = voters.len() == 1;
+            let quorum = if leads { heard || alone } else { leader.is_some() && self.incoming.heard_within(patience) };
             (leads, metrics.current_term, leader, quorum, voters, learners)
         };
         let begins = {
