@@ -1,6 +1,6 @@
 //! A node as its users see it: the command line and the HTTP API.
 
-use std::{io::Write, process::Stdio, thread, time::Instant};
+use std::{collections::BTreeSet, io::Write, process::Stdio, thread, time::Instant};
 
 use serde_json::Value;
 
@@ -162,14 +162,16 @@ impl TestNode {
     /// All rows of the ledger with that event, the newest first.
     #[track_caller]
     pub fn ledger(&self, event: &str) -> Vec<Value> {
-        let mut rows = Vec::new();
+        let (mut rows, mut seen, mut offset) = (Vec::new(), BTreeSet::new(), 0);
         loop {
-            let page = self.get(&format!("/ledger?event_type={event}&limit=1000&offset={}", rows.len()));
+            let page = self.get(&format!("/ledger?event_type={event}&limit=1000&offset={offset}"));
             let some = page["rows"].as_array().expect("rows").clone();
             if some.is_empty() {
                 return rows;
             }
-            rows.extend(some);
+            offset += some.len();
+            // The newest come first: one that is written between two pages moves the others on by one.
+            rows.extend(some.into_iter().filter(|row| seen.insert(row["index"].as_u64())));
         }
     }
 
