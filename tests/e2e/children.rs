@@ -1,7 +1,7 @@
 //! Tasks that have children: they are run wherever there is room, their parent waits without a slot, and an attempt that
 //! begins again finds the children of the one before.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -10,21 +10,12 @@ use crate::{
     cluster::completions,
     harness::{Spec, TestNode, wait_until},
     meeting::{leader_first, pair},
-    prepare::{free_address, plugins},
+    prepare::{free_address, some_plugins},
 };
 
 /// The usual plugins and `survey`, with what is granted to it.
 fn folder(granted: &str) -> TempDir {
-    let dir = tempfile::Builder::new().prefix("akita-plugins-").tempdir().expect("a folder");
-    for name in ["basics", "faulty", "survey"] {
-        let file = format!("{name}.wasm");
-        let from = plugins().join(&file);
-        fs::copy(&from, dir.path().join(&file)).unwrap_or_else(|error| {
-            panic!("{} is missing ({error}): run `cargo xtask plugins` first", from.display());
-        });
-    }
-    fs::write(dir.path().join("akita-plugins.toml"), granted).expect("written");
-    dir
+    some_plugins(&["basics", "faulty", "survey"], granted)
 }
 
 const GRANTED: &str = "[plugin.survey]\ninterfaces = [\"tasks\"]\n";

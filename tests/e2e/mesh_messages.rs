@@ -1,30 +1,16 @@
 //! Small messages from a plugin on one node to the same plugin on another.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
     harness::{Spec, TestNode, find},
     meeting::pair,
-    prepare::plugins,
+    prepare::some_plugins,
 };
 
 const GRANTED: &str = "[plugin.notes]\ninterfaces = [\"mesh\"]\n";
-
-fn folder(names: &[&str], granted: &str) -> TempDir {
-    let dir = tempfile::Builder::new().prefix("akita-plugins-").tempdir().expect("a folder");
-    for name in names {
-        let file = format!("{name}.wasm");
-        let from = plugins().join(&file);
-        fs::copy(&from, dir.path().join(&file)).unwrap_or_else(|error| {
-            panic!("{} is missing ({error}): run `cargo xtask plugins` first", from.display());
-        });
-    }
-    fs::write(dir.path().join("akita-plugins.toml"), granted).expect("written");
-    dir
-}
 
 fn node(name: &str, dir: &Path) -> Spec {
     Spec::new(name).plugins(dir).arg("--capabilities", &format!("on-{name}"))
@@ -39,7 +25,7 @@ fn on(node: &TestNode, name: &str, action: &str, input: Value) -> Value {
 
 #[test]
 fn a_note_gets_to_the_other_node_and_is_read_there_once() {
-    let dir = folder(&["basics", "notes"], GRANTED);
+    let dir = some_plugins(&["basics", "notes"], GRANTED);
     let (ridge, lake) = pair(node("ridge", dir.path()), node("lake", dir.path()));
     // Sent while the other waits for it, whichever of the two leads.
     for (from, to, to_node) in [("ridge", "lake", &lake), ("lake", "ridge", &ridge)] {
@@ -64,8 +50,8 @@ fn a_note_gets_to_the_other_node_and_is_read_there_once() {
 
 #[test]
 fn a_box_keeps_what_nobody_reads_yet_and_a_node_without_the_plugin_says_so() {
-    let with = folder(&["basics", "notes"], GRANTED);
-    let without = folder(&["basics"], "");
+    let with = some_plugins(&["basics", "notes"], GRANTED);
+    let without = some_plugins(&["basics"], "");
     let (ridge, lake) = pair(node("ridge", with.path()), node("lake", without.path()));
     let refused = |to: &str| {
         let ended = on(&ridge, "ridge", "send", json!({ "to": to, "text": "hello" }));

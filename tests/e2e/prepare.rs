@@ -11,6 +11,8 @@ use std::{
     },
 };
 
+use tempfile::TempDir;
+
 use crate::harness::Spec;
 
 /// The components of the plugins in Rust. Those with an interpreter in them are twenty times as large, and would slow each
@@ -21,6 +23,20 @@ use crate::harness::Spec;
 pub fn plugins() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| small_plugins(&all_plugins())).clone()
+}
+
+/// A folder of those that are named, and what is granted in it.
+pub fn some_plugins(names: &[&str], granted: &str) -> TempDir {
+    let dir = tempfile::Builder::new().prefix("akita-plugins-").tempdir().expect("a folder");
+    for name in names {
+        let file = format!("{name}.wasm");
+        let from = plugins().join(&file);
+        fs::copy(&from, dir.path().join(&file)).unwrap_or_else(|error| {
+            panic!("{} is missing ({error}): run `cargo xtask plugins` first", from.display());
+        });
+    }
+    fs::write(dir.path().join("akita-plugins.toml"), granted).expect("written");
+    dir
 }
 
 /// The components of all plugins that have been built.

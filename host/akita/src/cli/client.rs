@@ -4,7 +4,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use ureq::Agent;
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, RequestBuilder};
 
 use super::Globals;
 use super::session::Session;
@@ -73,59 +74,52 @@ impl Client {
 
     /// `GET` of an answer that the node may hold back for `wait`.
     pub fn get_waiting(&self, path: &str, query: &[(&str, String)], wait: Duration) -> Result<String, ExitError> {
-        let mut request = self.agent.get(format!("{}{path}", self.base));
-        for (name, value) in query {
-            request = request.query(*name, value);
-        }
-        if let Some(key) = &self.key {
-            request = request.header(&self.header, key);
-        }
-        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT + wait)).build();
+        let request = self.asking(path, query, wait);
         let shown = || query.iter().map(|(name, value)| format!(" {name}={value}")).collect::<String>();
         self.finish("GET", path, shown, || request.call())
     }
 
     /// `POST` of JSON to a path; the body of the answer.
     pub fn post(&self, path: &str, body: &Value) -> Result<String, ExitError> {
-        let mut request = self.agent.post(format!("{}{path}", self.base));
-        if let Some(key) = &self.key {
-            request = request.header(&self.header, key);
-        }
-        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request = self.ready(request, Duration::ZERO);
         self.finish("POST", path, String::new, || request.send_json(body))
     }
 
     /// `POST` of bytes to a path; the body of the answer.
     pub fn post_bytes(&self, path: &str, body: &[u8]) -> Result<String, ExitError> {
-        let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/octet-stream");
-        if let Some(key) = &self.key {
-            request = request.header(&self.header, key);
-        }
-        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let request = self.agent.post(format!("{}{path}", self.base)).content_type("application/octet-stream");
+        let request = self.ready(request, Duration::ZERO);
         self.finish("POST", path, String::new, || request.send(body))
     }
 
     /// `GET` of bytes that the node may take `wait` to have.
     pub fn get_bytes(&self, path: &str, query: &[(&str, String)], wait: Duration) -> Result<Vec<u8>, ExitError> {
-        let mut request = self.agent.get(format!("{}{path}", self.base));
-        for (name, value) in query {
-            request = request.query(*name, value);
-        }
-        if let Some(key) = &self.key {
-            request = request.header(&self.header, key);
-        }
-        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT + wait)).build();
+        let request = self.asking(path, query, wait);
         self.finish_bytes("GET", path, String::new, || request.call())
     }
 
     /// `DELETE` of a path.
     pub fn delete(&self, path: &str) -> Result<String, ExitError> {
-        let mut request = self.agent.delete(format!("{}{path}", self.base));
-        if let Some(key) = &self.key {
-            request = request.header(&self.header, key);
-        }
-        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        let request = self.ready(request, Duration::ZERO);
         self.finish("DELETE", path, String::new, || request.call())
+    }
+
+    /// A `GET`, to be called.
+    fn asking(&self, path: &str, query: &[(&str, String)], wait: Duration) -> RequestBuilder<WithoutBody> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = query.iter().fold(request, |request, (name, value)| request.query(*name, value));
+        self.ready(request, wait)
+    }
+
+    /// With the key, and with patience for an answer that the node may hold back for `wait`.
+    fn ready<B>(&self, request: RequestBuilder<B>, wait: Duration) -> RequestBuilder<B> {
+        let request = match &self.key {
+            Some(key) => request.header(&self.header, key),
+            None => request,
+        };
+        request.config().timeout_global(Some(ANSWER_TIMEOUT + wait)).build()
     }
 
     fn finish(

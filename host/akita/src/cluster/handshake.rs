@@ -12,7 +12,7 @@ use akita_core::{
     wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Welcome, WireError},
 };
 
-use super::{CallFailed, Cluster, books::MAX_PENDING};
+use super::{CallFailed, Cluster, books::MAX_PENDING, serve::stranger};
 
 /// Silence towards a node that was refused or that refused this one: no contact beyond the refusal.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
@@ -141,13 +141,7 @@ impl Cluster {
     pub(super) async fn proved(&self, node: NodeId, proof: &[u8]) -> Vec<u8> {
         let mut pending = std::mem::take(&mut self.known().peer(node).pending);
         let (Some(name), Some(key)) = (pending.front().map(|(last, _)| last.name.clone()), &self.0.key) else {
-            return Refused {
-                why: Refusal::NotAdmitted,
-                detail: "say hello first".into(),
-                standing: None,
-                misfit: None,
-            }
-            .encode();
+            return stranger();
         };
         let proved = pending.iter().position(|(hello, nonce)| {
             let exchange = Exchange { caller: node, hello, called: self.0.me, called_nonce: *nonce };

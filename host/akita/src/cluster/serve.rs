@@ -16,18 +16,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Cluster;
 use crate::view::NodeError;
 
+/// To whom is not admitted: nothing is told, not even who leads.
+pub(super) fn stranger() -> Vec<u8> {
+    Refused { why: Refusal::NotAdmitted, detail: "say hello first".into(), standing: None, misfit: None }.encode()
+}
+
 impl Cluster {
     /// Answers one request.
     pub(super) async fn serve(&self, node: NodeId, body: &[u8], turn: OwnedSemaphorePermit) -> Vec<u8> {
         if !self.is_admitted(node) && !wire::is_greeting(body) {
             // Not even looked at: what a stranger sends must cost nothing.
-            return Refused {
-                why: Refusal::NotAdmitted,
-                detail: "say hello first".into(),
-                standing: None,
-                misfit: None,
-            }
-            .encode();
+            return stranger();
         }
         let request = match Request::decode(body).and_then(|request| wire::check(&request).map(|()| request)) {
             Ok(request) => request,

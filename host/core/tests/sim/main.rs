@@ -13,13 +13,16 @@ mod node;
 mod plan;
 mod replica;
 mod run;
+mod seeds;
 mod voters;
 mod world;
 
-use std::{collections::BTreeSet, env, str::FromStr, time::Instant};
+use std::{collections::BTreeSet, time::Instant};
 
 use heap::{MINUTE, SECOND};
 use plan::{Plan, Planted};
+use run::Totals;
+use seeds::{Totals as _, setting};
 
 /// Runs of an ordinary test: some seconds on a small machine.
 const SEEDS: u64 = 100;
@@ -29,30 +32,18 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (6_793, "a task was handed over to two leaders, because the node followed another when the first had taken it"),
 ];
 
-fn setting<T: FromStr>(name: &str) -> Option<T> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is no number")))
-}
-
 fn plan_of(seed: u64) -> Plan {
     Plan::of(seed, setting("AKITA_SIM_NODES"), setting("AKITA_SIM_MINUTES"))
 }
 
 fn fail(plan: &Plan, violation: &str) -> ! {
-    let mut replay = format!("cargo xtask sim core --seed {}", plan.seed);
-    for (name, option) in [("AKITA_SIM_NODES", "--nodes"), ("AKITA_SIM_MINUTES", "--minutes")] {
-        replay.extend(env::var(name).into_iter().map(|value| format!(" {option} {value}")));
-    }
-    panic!("{}replay it with: {replay}", run::explain(plan, violation));
+    panic!("{}replay it with: {}", run::explain(plan, violation), seeds::replay("core", plan.seed));
 }
 
-/// AKITA_SIM_SEED runs one seed, AKITA_SIM_SEEDS so many from AKITA_SIM_FROM on.
 #[test]
 fn whatever_goes_wrong_nothing_accepted_is_lost_and_every_task_comes_to_an_end() {
-    let one: Option<u64> = setting("AKITA_SIM_SEED");
-    let from = one.or(setting("AKITA_SIM_FROM")).unwrap_or(1);
-    let count = if one.is_some() { 1 } else { setting("AKITA_SIM_SEEDS").unwrap_or(SEEDS) };
     let begun = Instant::now();
-    match run::many(from..from + count, plan_of, env::var_os("AKITA_SIM_LOUD").is_some()) {
+    match seeds::many::<Totals>(seeds::wanted(SEEDS), plan_of, seeds::is_loud()) {
         Ok(totals) => eprintln!("sim: core: {}", totals.line(begun.elapsed())),
         Err(failed) => fail(&failed.0, &failed.1),
     }
@@ -85,7 +76,8 @@ fn a_seed_is_the_same_run_each_time() {
 fn every_mistake_that_is_planted_is_found() {
     for planted in Planted::ALL {
         let plan = |seed| Plan { planted: Some(planted), ..Plan::of(seed, None, None) };
-        let found = run::many(planted.seeds(), plan, false).expect_err(&format!("{planted:?} was not found"));
+        let found =
+            seeds::many::<Totals>(planted.seeds(), plan, false).expect_err(&format!("{planted:?} was not found"));
         eprintln!("sim: {planted:?}: seed {}: {}", found.0.seed, found.1);
     }
 }

@@ -1,21 +1,12 @@
 //! Many runs at once, and what a person sees of them: progress, and of the first that failed the seed, its operations
 //! (as few as still fail), the trace and the command that replays it.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write,
-    panic::{self, AssertUnwindSafe},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use crate::{
     heap::{MINUTE, SECOND},
     plan::Plan,
+    seeds::{self, caught, rule},
     world::{Report, World},
 };
 
@@ -24,16 +15,8 @@ const SHRINKING: usize = 400;
 
 /// One run. What panics in the core is a violation like any other.
 pub fn run(plan: &Plan, left_out: &BTreeSet<usize>, traced: bool) -> Report {
-    let world = AssertUnwindSafe(|| World::new(plan, left_out, traced).run());
-    panic::catch_unwind(world).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Report { violation: Some(format!("panic: {}", text.unwrap_or_default())), ..Report::default() }
-    })
-}
-
-fn rule(violation: &str) -> &str {
-    violation.split(':').next().unwrap_or(violation)
+    caught(|| World::new(plan, left_out, traced).run())
+        .unwrap_or_else(|panic| Report { violation: Some(panic), ..Report::default() })
 }
 
 /// The operations that can be left out with the same rule still broken.
@@ -96,8 +79,19 @@ pub struct Totals {
     pub slowest_to_settle: u64,
 }
 
-impl Totals {
-    fn add(&mut self, report: &Report) {
+impl seeds::Totals for Totals {
+    type Plan = Plan;
+    type Report = Report;
+
+    fn run(plan: &Plan) -> Report {
+        run(plan, &BTreeSet::new(), false)
+    }
+
+    fn violation(report: &Report) -> Option<&str> {
+        report.violation.as_deref()
+    }
+
+    fn add(&mut self, _: &Plan, report: &Report) {
         self.seeds += 1;
         self.steps += report.steps;
         self.commands += report.commands;
@@ -107,7 +101,7 @@ impl Totals {
         self.slowest_to_settle = self.slowest_to_settle.max(report.settled_in);
     }
 
-    pub fn line(&self, took: Duration) -> String {
+    fn line(&self, took: Duration) -> String {
         format!(
             "{} seeds, {} operations ({:.0}/s), {} steps, {} results, {} packets, {:.1} virtual hours, quiet within {} s, in {:.1} s",
             self.seeds,
@@ -121,49 +115,4 @@ impl Totals {
             took.as_secs_f64(),
         )
     }
-}
-
-/// Runs the plan of each seed in as many threads as there are processors; of the failed ones the smallest seed counts.
-///
-/// # Errors
-/// The plan that failed, and how.
-pub fn many(
-    seeds: impl Iterator<Item = u64> + Send,
-    plan: impl Fn(u64) -> Plan + Sync,
-    loud: bool,
-) -> Result<Totals, Box<(Plan, String)>> {
-    let (seeds, totals, failed) = (Mutex::new(seeds), Mutex::new(Totals::default()), Mutex::new(None));
-    let (stop, begun, said) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
-    let work = || {
-        while !stop.load(Ordering::Relaxed) {
-            let Some(seed) = lock(&seeds).next() else { return };
-            let plan = plan(seed);
-            let report = run(&plan, &BTreeSet::new(), false);
-            let mut totals = lock(&totals);
-            totals.add(&report);
-            if let Some(violation) = report.violation {
-                stop.store(true, Ordering::Relaxed);
-                let mut failed = lock(&failed);
-                if failed.as_ref().is_none_or(|(other, _): &(Plan, String)| seed < other.seed) {
-                    *failed = Some((plan, violation));
-                }
-            }
-            let seconds = begun.elapsed().as_secs() / 2;
-            if loud && said.swap(seconds, Ordering::Relaxed) != seconds {
-                eprintln!("sim: {}", totals.line(begun.elapsed()));
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(work)));
-    });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(failed) => Err(Box::new(failed)),
-        None => Ok(totals.into_inner().unwrap_or_else(PoisonError::into_inner)),
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,3 +1,5 @@
+//! Which schemas are taken, what they say of an input, and that no check hurts the node that makes it.
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

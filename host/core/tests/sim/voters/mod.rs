@@ -14,10 +14,11 @@ mod post;
 mod run;
 mod world;
 
-use std::{env, time::Instant};
+use std::time::Instant;
 
-use crate::setting;
+use crate::seeds::{self, Totals as _, setting};
 use plan::{Plan, Planted};
+use run::Totals;
 
 /// Runs of an ordinary test: some seconds on a small machine.
 const SEEDS: u64 = 24;
@@ -32,21 +33,13 @@ fn plan_of(seed: u64) -> Plan {
 }
 
 fn fail(plan: &Plan, violation: &str) -> ! {
-    let mut replay = format!("cargo xtask sim voters --seed {}", plan.seed);
-    for (name, option) in [("AKITA_SIM_NODES", "--nodes"), ("AKITA_SIM_MINUTES", "--minutes")] {
-        replay.extend(env::var(name).into_iter().map(|value| format!(" {option} {value}")));
-    }
-    panic!("{}replay it with: {replay}", run::explain(plan, violation));
+    panic!("{}replay it with: {}", run::explain(plan, violation), seeds::replay("voters", plan.seed));
 }
 
-/// AKITA_SIM_SEED runs one seed, AKITA_SIM_SEEDS so many from AKITA_SIM_FROM on.
 #[test]
 fn voters_lose_nothing_that_was_accepted_and_agree_again_when_they_can() {
-    let one: Option<u64> = setting("AKITA_SIM_SEED");
-    let from = one.or(setting("AKITA_SIM_FROM")).unwrap_or(1);
-    let count = if one.is_some() { 1 } else { setting("AKITA_SIM_SEEDS").unwrap_or(SEEDS) };
     let begun = Instant::now();
-    match run::many(from..from + count, plan_of, env::var_os("AKITA_SIM_LOUD").is_some()) {
+    match seeds::many::<Totals>(seeds::wanted(SEEDS), plan_of, seeds::is_loud()) {
         Ok(totals) => eprintln!("sim: voters: {}", totals.line(begun.elapsed())),
         Err(failed) => fail(&failed.0, &failed.1),
     }
@@ -77,7 +70,8 @@ fn a_seed_is_the_same_run_each_time() {
 fn every_mistake_that_is_planted_is_found() {
     for planted in Planted::ALL {
         let plan = |seed| Plan { planted: Some(planted), ..Plan::of(seed, None, None) };
-        let found = run::many(planted.seeds(), plan, false).expect_err(&format!("{planted:?} was not found"));
+        let found =
+            seeds::many::<Totals>(planted.seeds(), plan, false).expect_err(&format!("{planted:?} was not found"));
         eprintln!("sim: {planted:?}: seed {}: {}", found.0.seed, found.1);
     }
 }

@@ -1,19 +1,11 @@
 //! Many runs at once, and what a person sees of the first that failed.
 
-use std::{
-    fmt::Write,
-    panic::{self, AssertUnwindSafe},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 
+use crate::seeds::{self, caught, rule};
 use crate::voters::{check::Counts, plan::Plan, world::World};
 
 /// Longest waits for an election in which everything must have come to rest once it works again.
@@ -33,7 +25,7 @@ pub struct Report {
 
 /// One run. What panics is a violation like any other.
 pub fn run(plan: &Plan) -> Report {
-    let work = AssertUnwindSafe(|| {
+    let report = caught(|| {
         let mut runtime = SimRuntime::with_seed(plan.seed);
         runtime.block_on(async {
             let world = World::found(plan).await;
@@ -48,15 +40,7 @@ pub fn run(plan: &Plan) -> Report {
             Report { violation: world.judge.violation(), counts: world.judge.counts(), calls, virtual_time, settled_in }
         })
     });
-    panic::catch_unwind(work).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Report { violation: Some(format!("panic: {}", text.unwrap_or_default())), ..Report::default() }
-    })
-}
-
-fn rule(violation: &str) -> &str {
-    violation.split(':').next().unwrap_or(violation)
+    report.unwrap_or_else(|panic| Report { violation: Some(panic), ..Report::default() })
 }
 
 /// Leaves out each fault that is not needed for the same rule to be broken.
@@ -106,7 +90,18 @@ pub struct Totals {
     slowest: f64,
 }
 
-impl Totals {
+impl seeds::Totals for Totals {
+    type Plan = Plan;
+    type Report = Report;
+
+    fn run(plan: &Plan) -> Report {
+        run(plan)
+    }
+
+    fn violation(report: &Report) -> Option<&str> {
+        report.violation.as_deref()
+    }
+
     fn add(&mut self, plan: &Plan, report: &Report) {
         self.seeds += 1;
         self.operations += report.counts.operations;
@@ -118,7 +113,7 @@ impl Totals {
         self.slowest = self.slowest.max(report.settled_in.as_secs_f64() / Plan::unit(plan.profile).as_secs_f64());
     }
 
-    pub fn line(&self, took: Duration) -> String {
+    fn line(&self, took: Duration) -> String {
         format!(
             "{} seeds, {} operations ({:.0}/s), {} entries applied, {} snapshots installed, {} leaders, {} calls, {:.1} virtual hours, quiet within {:.1} election timeouts, in {:.1} s",
             self.seeds,
@@ -133,49 +128,4 @@ impl Totals {
             took.as_secs_f64(),
         )
     }
-}
-
-/// Runs the plan of each seed in as many threads as there are processors; of the failed ones the smallest seed counts.
-///
-/// # Errors
-/// The plan that failed, and how.
-pub fn many(
-    seeds: impl Iterator<Item = u64> + Send,
-    plan: impl Fn(u64) -> Plan + Sync,
-    loud: bool,
-) -> Result<Totals, Box<(Plan, String)>> {
-    let (seeds, totals, failed) = (Mutex::new(seeds), Mutex::new(Totals::default()), Mutex::new(None));
-    let (stop, begun, said) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
-    let work = || {
-        while !stop.load(Ordering::Relaxed) {
-            let Some(seed) = lock(&seeds).next() else { return };
-            let plan = plan(seed);
-            let report = run(&plan);
-            let mut totals = lock(&totals);
-            totals.add(&plan, &report);
-            if let Some(violation) = report.violation {
-                stop.store(true, Ordering::Relaxed);
-                let mut failed = lock(&failed);
-                if failed.as_ref().is_none_or(|(other, _): &(Plan, String)| seed < other.seed) {
-                    *failed = Some((plan, violation));
-                }
-            }
-            let seconds = begun.elapsed().as_secs() / 2;
-            if loud && said.swap(seconds, Ordering::Relaxed) != seconds {
-                eprintln!("sim: {}", totals.line(begun.elapsed()));
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(work)));
-    });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(failed) => Err(Box::new(failed)),
-        None => Ok(totals.into_inner().unwrap_or_else(PoisonError::into_inner)),
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
