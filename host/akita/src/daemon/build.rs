@@ -52,16 +52,36 @@ pub(super) struct Running {
     pub(super) marking: JoinHandle<()>,
     /// Ends with `intake`.
     pub(super) keeping: JoinHandle<()>,
-    /// Kept alive for other nodes' questions.
-    pub(super) _books: Arc<dyn Books>,
-    /// Kept alive for the children of tasks.
-    pub(super) _home: Arc<dyn Home>,
-    /// Kept alive for the messages of plugins.
-    pub(super) _carrier: Arc<dyn Carrier>,
-    /// Kept alive for blobs of other nodes.
-    pub(super) _neighbours: Arc<dyn Neighbours>,
+    /// Kept alive for those who only know that it may be there.
+    pub(super) _links: Links,
     /// The lock, held until the end.
     pub(super) _data_dir: DataDir,
+}
+
+/// What parts ask that were made before it: they hold it weakly, so that a node that ends is dropped.
+pub(super) struct Links {
+    /// Other nodes' questions.
+    _books: Arc<dyn Books>,
+    /// The children of tasks.
+    _home: Arc<dyn Home>,
+    /// The messages of plugins.
+    _carrier: Arc<dyn Carrier>,
+    /// Blobs of other nodes.
+    _neighbours: Arc<dyn Neighbours>,
+}
+
+impl Links {
+    fn tie(node: &Node, cluster: &Cluster, executor: &Executor, blobs: &Blobs) -> Links {
+        let books: Arc<dyn Books> = Arc::new(node.clone());
+        cluster.set_books(Arc::downgrade(&books));
+        let home: Arc<dyn Home> = Arc::new(node.clone());
+        executor.set_home(Arc::downgrade(&home));
+        let carrier: Arc<dyn Carrier> = Arc::new(cluster.clone());
+        node.plugins.set_carrier(Arc::downgrade(&carrier));
+        let neighbours: Arc<dyn Neighbours> = Arc::new(cluster.clone());
+        blobs.set_neighbours(Arc::downgrade(&neighbours));
+        Links { _books: books, _home: home, _carrier: carrier, _neighbours: neighbours }
+    }
 }
 
 /// Builds a node that reaches others by `interfaces`, and starts its loops.
@@ -141,14 +161,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         max_timeout: settings.worker_processing_timeout,
         stop: asked.clone(),
     });
-    let books: Arc<dyn Books> = Arc::new(node.clone());
-    cluster.set_books(Arc::downgrade(&books));
-    let carrier: Arc<dyn Carrier> = Arc::new(cluster.clone());
-    node.plugins.set_carrier(Arc::downgrade(&carrier));
-    let home: Arc<dyn Home> = Arc::new(node.clone());
-    executor.set_home(Arc::downgrade(&home));
-    let neighbours: Arc<dyn Neighbours> = Arc::new(cluster.clone());
-    blobs.set_neighbours(Arc::downgrade(&neighbours));
+    let links = Links::tie(&node, &cluster, &executor, &blobs);
     let (members, results) = run_loops(&cluster, events, reports);
     let store = opened.store;
     let marking = spawn_marking(store.clone());
@@ -182,10 +195,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         pruning,
         marking,
         keeping,
-        _books: books,
-        _home: home,
-        _carrier: carrier,
-        _neighbours: neighbours,
+        _links: links,
         _data_dir: data_dir,
     })
 }
