@@ -10,6 +10,7 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, Memory, MemoryType, OptLevel, PoolingAllocationConfig, Store,
 };
 
+use crate::answers::Answers;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 
 /// How often a computing guest is looked at: a quarter of the 20 ms within which a time limit is kept, and rare enough
@@ -173,7 +174,7 @@ fn probe(engine: Engine) -> wasmtime::Result<Engine> {
     Ok(engine)
 }
 
-/// Moves the epoch while guests run, on a plain thread: guests cannot delay it.
+/// Moves the epoch while guests run, and sends outcomes that are ready, on a plain thread: guests cannot delay it.
 pub(crate) struct Ticker {
     shared: Arc<TickerShared>,
     thread: Option<JoinHandle<()>>,
@@ -186,14 +187,14 @@ struct TickerShared {
 }
 
 impl Ticker {
-    pub(crate) fn start(engine: &Engine) -> std::io::Result<Ticker> {
+    pub(crate) fn start(engine: &Engine, answers: &Arc<Answers>) -> std::io::Result<Ticker> {
         let shared = Arc::new(TickerShared {
             running: AtomicU64::new(0),
             parked: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
-        let (engine, seen) = (engine.clone(), shared.clone());
-        let thread = thread::Builder::new().name("akita-epoch".into()).spawn(move || tick(&engine, &seen))?;
+        let (engine, answers, seen) = (engine.clone(), Arc::clone(answers), shared.clone());
+        let thread = thread::Builder::new().name("akita-epoch".into()).spawn(move || tick(&engine, &answers, &seen))?;
         Ok(Ticker { shared, thread: Some(thread) })
     }
 
@@ -228,12 +229,13 @@ impl Drop for TickerGuard {
     }
 }
 
-fn tick(engine: &Engine, shared: &TickerShared) {
+fn tick(engine: &Engine, answers: &Answers, shared: &TickerShared) {
     let mut last_run = Instant::now();
     loop {
         if shared.running.load(Ordering::SeqCst) > 0 {
             last_run = Instant::now();
         } else if shared.ended.load(Ordering::SeqCst) {
+            answers.flush();
             return;
         } else if last_run.elapsed() >= TICKER_LINGER {
             // A run that starts after `parked` is set unparks; one that started before is seen by the second look.
@@ -247,6 +249,7 @@ fn tick(engine: &Engine, shared: &TickerShared) {
         }
         thread::sleep(EPOCH_TICK);
         engine.increment_epoch();
+        answers.flush();
     }
 }
 

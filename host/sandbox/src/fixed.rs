@@ -68,7 +68,7 @@ impl Second {
         let mut linker = load::linker(&engine)?;
         fixed::add_to_linker(&mut linker)?;
         let cache = inner.cache.as_ref().and_then(|_| Cache::open(&inner.config.cache_dir, &engine).ok());
-        let ticker = Ticker::start(&engine)?;
+        let ticker = Ticker::start(&engine, &inner.answers)?;
         Ok(Second { engine, allocator, linker, cache, ticker })
     }
 

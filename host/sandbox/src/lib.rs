@@ -2,6 +2,7 @@
 //! what a guest may call. It takes a component, bytes and limits and gives an outcome; it knows no cluster, no queue and
 //! no network, and nothing that a guest does can hang, starve or crash its caller.
 
+mod answers;
 mod bindings;
 mod cache;
 mod catalog;
@@ -33,7 +34,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Linker;
@@ -61,6 +62,7 @@ pub use crate::plugin::{Candidate, Plugin};
 pub use crate::run::Job;
 pub use crate::typed::TypedExport;
 
+use crate::answers::Answers;
 use crate::cache::Cache;
 use crate::engine::Ticker;
 use crate::fixed::{Prepared, Second, Source};
@@ -103,6 +105,7 @@ pub(crate) struct Inner {
     pub(crate) cache: Option<Cache>,
     pub(crate) handle: Handle,
     pub(crate) ticker: Ticker,
+    pub(crate) answers: Arc<Answers>,
     pub(crate) compiling: Mutex<()>,
     pub(crate) allocator: Allocator,
     /// Made when the first deterministic run comes.
@@ -133,7 +136,8 @@ impl Sandbox {
             }
             Err(error @ CacheError::Unsafe { .. }) => return Err(error.into()),
         };
-        let ticker = Ticker::start(&engine)?;
+        let answers = Arc::new(Answers::default());
+        let ticker = Ticker::start(&engine, &answers)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(config.guest_threads)
             .max_blocking_threads(1)
@@ -151,6 +155,7 @@ impl Sandbox {
             cache,
             handle: runtime.handle().clone(),
             ticker,
+            answers,
             compiling: Mutex::new(()),
             allocator,
             second: OnceLock::new(),
@@ -272,29 +277,38 @@ impl Sandbox {
             ticking: self.0.ticker.hold(),
         });
         let fixed = Fixed::of(&job, plugin.hash()).map(Box::new);
-        let slots = self.0.slots.clone();
+        let (slots, answers) = (self.0.slots.clone(), Arc::clone(&self.0.answers));
         let program = Arc::clone(&plugin);
+        let (to, answer) = oneshot::channel();
+        self.0.answers.settle();
         // The slot is waited for over there: a run that ends hands it to the next one without waking this thread first.
         let running = self.0.handle.spawn(async move {
+            let waiting = answers.wait();
             let slot = tokio::select! {
                 biased;
-                () = job.cancel.cancelled() => return Err(cancelled()),
-                slot = Slot::take(slots) => slot.map_err(|_| closed())?,
+                () = job.cancel.cancelled() => return answers.give(to, Err(cancelled())),
+                slot = Slot::take(slots) => slot,
             };
+            drop(waiting);
+            let Ok(slot) = slot else { return answers.give(to, Err(closed())) };
             // On its own: what is spawned is copied several times on its way, and should be small.
             let ended = Box::pin(run::execute(around, &program, other.as_deref(), job, values, fixed, slot)).await;
-            drop(ticking);
             ended.events.finish().await;
-            ended.outcome
+            answers.give(to, ended.outcome);
+            // Not before: what was given and waits goes back with a tick.
+            drop(ticking);
         });
-        match AbortOnDropHandle::new(running).await {
-            Ok(outcome) => outcome,
+        let running = AbortOnDropHandle::new(running);
+        if let Ok(outcome) = answer.await {
+            return outcome;
+        }
+        match running.await {
             Err(error) if error.is_panic() => {
                 tracing::error!(plugin = plugin.name(), "the host's side of a run panicked: {error}");
                 let message = "the host failed while it ran the plugin: see its log";
                 Err(Failure { code: Some("host-panic".into()), ..Failure::new(FailureKind::Internal, message) })
             }
-            Err(_) => Err(closed()),
+            _ => Err(closed()),
         }
     }
 
@@ -329,6 +343,7 @@ impl Inner {
         if let Some(runtime) = runtime {
             // Not waited for: this may be called from a runtime, which must not block.
             runtime.shutdown_background();
+            self.answers.flush();
         }
     }
 }
