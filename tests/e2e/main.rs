@@ -22,6 +22,7 @@ mod harness;
 mod hostile;
 mod http_grants;
 mod inputs;
+mod key_rotation;
 mod lifecycle;
 mod meeting;
 mod merge;

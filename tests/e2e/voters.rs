@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// A node that notices silence soon, and can be reached by the others whoever of them is gone.
-fn steady(name: &str, listen: &str, peers: &[String]) -> Spec {
+pub fn steady(name: &str, listen: &str, peers: &[String]) -> Spec {
     let spec = Spec::new(name).env("AKITA_NODE_TIMEOUT_S", "4").env("AKITA_LEADER_ELECTION_TIMEOUT_S", "2");
     let spec = spec.arg("--mesh-listen", listen);
     peers.iter().fold(spec, |spec, peer| spec.arg("--mesh-peer", peer))
 }
 
 /// So many nodes, each connected to each, once they are one cluster.
-fn mesh_of(count: usize, shape: impl Fn(usize, Spec) -> Spec) -> Vec<TestNode> {
+pub fn mesh_of(count: usize, shape: impl Fn(usize, Spec) -> Spec) -> Vec<TestNode> {
     let mut addresses: Vec<String> = Vec::new();
     let mut nodes = Vec::new();
     for at in 0..count {
@@ -32,13 +32,13 @@ fn mesh_of(count: usize, shape: impl Fn(usize, Spec) -> Spec) -> Vec<TestNode> {
     nodes
 }
 
-fn voters(node: &TestNode) -> BTreeSet<String> {
+pub fn voters(node: &TestNode) -> BTreeSet<String> {
     let Some((200, view)) = node.try_get("/cluster/members") else { return BTreeSet::new() };
     let members = view["members"].as_array().expect("members").iter();
     members.filter(|one| one["membership"] == "voter").map(|one| text(&one["node_id"])).collect()
 }
 
-fn wait_for_voters(nodes: &[TestNode], count: usize) {
+pub fn wait_for_voters(nodes: &[TestNode], count: usize) {
     wait_until(&format!("{count} voters"), || nodes.iter().all(|node| voters(node).len() == count));
 }
 
@@ -50,20 +50,20 @@ fn three() -> Vec<TestNode> {
     nodes
 }
 
-fn lead_first(nodes: &mut [TestNode]) {
+pub fn lead_first(nodes: &mut [TestNode]) {
     let at = find("a leader", || nodes.iter().position(leads));
     nodes.swap(0, at);
 }
 
 /// Submits until it is accepted by a majority, and not only kept here.
-fn accept(node: &TestNode, task: &Value) -> String {
+pub fn accept(node: &TestNode, task: &Value) -> String {
     find("a task to be accepted", || match node.try_post("/tasks/submit", task) {
         Some((202, body)) if body["status"] != "queued_locally" => Some(text(&body["task_id"])),
         _ => None,
     })
 }
 
-fn each_once(node: &TestNode, ids: &[String]) {
+pub fn each_once(node: &TestNode, ids: &[String]) {
     let times = completions(node);
     for id in ids {
         assert_eq!(times.get(id), Some(&1), "{id}");

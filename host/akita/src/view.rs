@@ -206,9 +206,61 @@ pub struct ClusterView {
     pub fresh: bool,
     /// The nodes, the leader first.
     pub nodes: Vec<NodeStatus>,
+    /// Other clusters of this name that have several voters too.
+    #[serde(default)]
+    pub rivals: Vec<RivalView>,
+    /// The cluster that this one is giving way to, as its operator said.
+    #[serde(default)]
+    pub merging_into: Option<String>,
+    /// A change of the cluster key that runs.
+    #[serde(default)]
+    pub key_rotation: Option<RotationView>,
     /// What is wrong with the cluster, and what to do about it.
     #[serde(default)]
     pub problems: Vec<ProblemView>,
+}
+
+/// Another cluster of the same name in which several nodes vote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RivalView {
+    /// Its id.
+    pub cluster_id: String,
+    /// A node of it that was met.
+    pub node_id: String,
+    /// That node's name.
+    pub node_name: String,
+}
+
+/// A change of the cluster key that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotationView {
+    /// Of the new key.
+    pub generation: u64,
+    /// Nodes that have confirmed that they have it.
+    pub confirmed: u32,
+    /// Admitted nodes that have not.
+    pub waiting: u32,
+    /// Seconds until the old key is refused all the same.
+    pub old_key_left_s: u64,
+}
+
+/// `GET /cluster/key`: which key counts and who has it; never the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// Whether members must hold a key.
+    pub protected: bool,
+    /// Counts the cluster's keys, from 1; nothing where it is open.
+    pub generation: Option<u64>,
+    /// Stands for the key; nothing where it is one that the operator set.
+    pub fingerprint: Option<String>,
+    /// A change runs.
+    pub rotating: bool,
+    /// Seconds until the key before is refused at the latest, while a change runs.
+    pub old_key_left_s: Option<u64>,
+    /// Nodes that have confirmed that they have it.
+    pub confirmed: Vec<String>,
+    /// Admitted nodes that have not, while a change runs.
+    pub waiting: Vec<String>,
 }
 
 /// Something that an operator must know of.

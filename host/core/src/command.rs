@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::EventType,
-    id::{ClusterId, Millis, NodeId, TaskId},
+    id::{ClusterId, KeyMark, Millis, NodeId, TaskId},
     task::{Outcome, Status, TaskSpec},
 };
 
@@ -121,6 +121,31 @@ pub enum Command {
         node: NodeId,
         /// What it may not do from now on; nothing: it may vote again.
         to: Option<Access>,
+    },
+    /// There is a newer cluster key; most voters have it. The one before is accepted until `until`.
+    RotateKey {
+        /// Its number.
+        generation: u64,
+        /// Stands for it: the log never has the key.
+        mark: KeyMark,
+        /// By the log's time.
+        until: Millis,
+        /// The one before may be refused as soon as nobody is waited for.
+        early: bool,
+        /// Admitted nodes that do not have it yet.
+        waiting: Vec<NodeId>,
+    },
+    /// These nodes have the key of that generation.
+    HoldKey {
+        /// Which.
+        generation: u64,
+        /// Who.
+        nodes: Vec<NodeId>,
+    },
+    /// The keys before that generation are refused.
+    RetireKey {
+        /// The one that stays.
+        generation: u64,
     },
     /// Forgets ended tasks with their results, oldest first: those that ended before `older_than`, and those beyond the
     /// newest `keep_max`. A command, because whether a task is known decides what the log does next.

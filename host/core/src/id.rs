@@ -68,6 +68,12 @@ id!(
     "a task id, such as 01890a5d-ac96-774b-bcce-b302099a8057"
 );
 
+id!(
+    /// Stands for a cluster key in the log, the ledger and what people are shown: a hash of it.
+    KeyMark,
+    "a key's fingerprint: 32 hexadecimal digits"
+);
+
 /// Which API key a task was submitted with: a short hash of the key, so that operators can name keys without showing
 /// them. Written as `key:` and 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,6 +143,12 @@ impl TaskId {
 }
 
 impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, f)
+    }
+}
+
+impl fmt::Display for KeyMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(&self.0, f)
     }

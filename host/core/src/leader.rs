@@ -212,7 +212,7 @@ impl Leader {
                 self.gone(*task);
             }
             Change::Cluster(cluster) => self.leading = cluster.sealed_into.is_none(),
-            Change::Enlisted(_) | Change::Pruned { .. } => {}
+            Change::Enlisted(_) | Change::Key(_) | Change::Pruned { .. } => {}
         }
         None
     }

@@ -7,6 +7,7 @@ pub mod command;
 pub mod dispatch;
 pub mod event;
 pub mod id;
+pub mod keys;
 pub mod leader;
 pub mod membership;
 pub mod schedule;
@@ -18,6 +19,6 @@ pub mod wire;
 
 pub use command::{Command, Entry, Reply};
 pub use event::{EventType, LedgerRow};
-pub use id::{ClusterId, KeyPrint, Millis, NodeId, TaskId};
+pub use id::{ClusterId, KeyMark, KeyPrint, Millis, NodeId, TaskId};
 pub use state::{Archive, Change, Effects, State};
 pub use task::{Content, Extras, Failure, Outcome, Parent, Status, Task, TaskSpec};

@@ -2,7 +2,7 @@
 //! It never talks to anybody, and it never sees a key leave the node: only proofs made with it.
 
 use crate::{
-    id::{ClusterId, NodeId},
+    id::{ClusterId, KeyMark, NodeId},
     wire::{Hello, Standing},
 };
 
@@ -184,6 +184,13 @@ impl ClusterKey {
     pub fn new(secret: &[u8]) -> Option<ClusterKey> {
         let secret = secret.trim_ascii();
         (secret.len() >= MIN_KEY_LEN).then(|| ClusterKey(blake3::derive_key("akita cluster key v1", secret)))
+    }
+
+    /// Stands for the key where it must not be shown. Of a key that can be guessed, it tells a guess from another.
+    pub fn mark(&self) -> KeyMark {
+        let mut mark = [0; 16];
+        blake3::Hasher::new_derive_key("akita cluster key mark v1").update(&self.0).finalize_xof().fill(&mut mark);
+        KeyMark(mark)
     }
 
     /// Proof of the key for one exchange: keyed BLAKE3 over side, identities, nonces and cluster tag.

@@ -1,12 +1,13 @@
 //! The replicated state: what every voter holds alike after applying the same log. It never schedules, sends or stores;
 //! it says what changed, and the same commands on the same state say the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     command::{Access, Command, MAX_PRUNED, Reply, RequeueCause},
     event::{Details, EventType, LedgerRow},
     id::{ClusterId, Millis, NodeId, TaskId},
+    keys::{KeyTurn, MAX_WAITING},
     task::{Assignment, Content, Failure, MAX_CODE_LEN, MAX_REASON_LEN, Outcome, Status, Task, TaskSpec, cut},
 };
 
@@ -84,6 +85,8 @@ pub enum Change {
     },
     /// Who is enlisted changed; all of them.
     Enlisted(BTreeMap<NodeId, Enlisted>),
+    /// What the log says of the newest cluster key.
+    Key(KeyTurn),
     /// Ended tasks are to be forgotten: those that ended before `older_than`, and those beyond the newest `keep_max`.
     Pruned {
         /// Time of the end.
@@ -112,6 +115,7 @@ pub struct State {
     cluster: Option<Cluster>,
     tasks: BTreeMap<TaskId, Task>,
     enlisted: BTreeMap<NodeId, Enlisted>,
+    key: Option<KeyTurn>,
     next_row: u64,
 }
 
@@ -130,7 +134,18 @@ impl State {
         rows: u64,
     ) -> State {
         let tasks = tasks.into_iter().map(|task| (task.id, task)).collect();
-        State { cluster, tasks, enlisted, next_row: rows }
+        State { cluster, tasks, enlisted, key: None, next_row: rows }
+    }
+
+    /// The same with what is known of the cluster key.
+    #[must_use]
+    pub fn with_key(self, key: Option<KeyTurn>) -> State {
+        State { key, ..self }
+    }
+
+    /// What the log says of the newest cluster key; nothing before the first rotation.
+    pub fn key(&self) -> Option<&KeyTurn> {
+        self.key.as_ref()
     }
 
     /// The cluster, once founded.
@@ -180,6 +195,13 @@ impl State {
             Command::Lead { node } => self.lead(&at, node, out),
             Command::Enlist { node } => self.enlist(&at, node, out),
             Command::Dismiss { node, to } => self.dismiss(&at, node, to, out),
+            Command::RotateKey { generation, mark, until, early, waiting } => {
+                let waiting = waiting.into_iter().take(MAX_WAITING).collect();
+                let held = BTreeSet::new();
+                self.rotate_key(&at, KeyTurn { generation, mark, until, early, retired: false, waiting, held }, out)
+            }
+            Command::HoldKey { generation, nodes } => self.hold_key(generation, &nodes, out),
+            Command::RetireKey { generation } => self.retire_key(&at, generation, out),
             Command::Prune { older_than, keep_max, most } => {
                 out.changes.push(Change::Pruned { older_than, keep_max, most: most.min(MAX_PRUNED) });
                 Reply::Done
@@ -258,6 +280,55 @@ impl State {
             None => (EventType::ConfigChange, "may vote again"),
         };
         self.row(at, event, node, None, vec![("membership".into(), what.into())], out);
+        Reply::Done
+    }
+
+    fn rotate_key(&mut self, at: &At, turn: KeyTurn, out: &mut Effects) -> Reply {
+        let Some(node) = self.cluster.as_ref().filter(|_| !self.is_sealed()).map(|cluster| cluster.founder) else {
+            return Reply::Sealed;
+        };
+        if self.key.as_ref().is_some_and(|known| known.generation >= turn.generation) {
+            return Reply::Stale;
+        }
+        let details = vec![
+            ("cluster_key".into(), "rotated".into()),
+            ("generation".into(), turn.generation.to_string()),
+            ("fingerprint".into(), turn.mark.to_string()),
+            ("old_key_until_ms".into(), turn.until.to_string()),
+        ];
+        out.changes.push(Change::Key(turn.clone()));
+        self.key = Some(turn);
+        self.row(at, EventType::ConfigChange, node, None, details, out);
+        Reply::Done
+    }
+
+    fn hold_key(&mut self, generation: u64, nodes: &[NodeId], out: &mut Effects) -> Reply {
+        let Some(turn) = self.key.as_mut().filter(|turn| turn.generation == generation) else {
+            return Reply::Stale;
+        };
+        for node in nodes.iter().take(MAX_WAITING) {
+            if turn.waiting.remove(node) || turn.held.len() < MAX_WAITING {
+                turn.held.insert(*node);
+            }
+        }
+        out.changes.push(Change::Key(turn.clone()));
+        Reply::Done
+    }
+
+    fn retire_key(&mut self, at: &At, generation: u64, out: &mut Effects) -> Reply {
+        let node = self.cluster.as_ref().map(|cluster| cluster.founder).unwrap_or_default();
+        let Some(turn) = self.key.as_mut().filter(|turn| turn.generation == generation && !turn.retired) else {
+            return Reply::Stale;
+        };
+        turn.retired = true;
+        let details = vec![
+            ("cluster_key".into(), "the one before is refused".into()),
+            ("generation".into(), generation.to_string()),
+            ("held_by".into(), turn.held.len().to_string()),
+            ("not_confirmed".into(), turn.waiting.len().to_string()),
+        ];
+        out.changes.push(Change::Key(turn.clone()));
+        self.row(at, EventType::ConfigChange, node, None, details, out);
         Reply::Done
     }
 

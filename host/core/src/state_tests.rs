@@ -297,3 +297,31 @@ proptest! {
         prop_assert!(rows.windows(2).all(|two| two[0].index + 1 == two[1].index));
     }
 }
+
+#[test]
+fn a_rotation_of_the_key_is_agreed_on_by_its_fingerprint_and_ends_once() {
+    let mut log = Log::new();
+    let mark = crate::KeyMark([5; 16]);
+    let rotate = |generation, waiting: &[NodeId]| Command::RotateKey {
+        generation,
+        mark,
+        until: 9_000,
+        early: true,
+        waiting: waiting.to_vec(),
+    };
+    assert_eq!(log.apply(Command::HoldKey { generation: 2, nodes: vec![OTHER] }), Reply::Stale);
+    assert_eq!(log.apply(rotate(2, &[ME, OTHER])), Reply::Done);
+    assert_eq!(log.apply(rotate(2, &[])), Reply::Stale, "of that number there is one");
+    assert_eq!(log.apply(Command::HoldKey { generation: 2, nodes: vec![ME] }), Reply::Done);
+    let turn = log.state.key().unwrap();
+    assert!(turn.waiting.contains(&OTHER) && turn.held.contains(&ME) && !turn.waiting.contains(&ME));
+    assert_eq!(log.apply(Command::RetireKey { generation: 3 }), Reply::Stale);
+    assert_eq!(log.apply(Command::RetireKey { generation: 2 }), Reply::Done);
+    assert_eq!(log.apply(Command::RetireKey { generation: 2 }), Reply::Stale);
+    assert!(log.state.key().unwrap().retired);
+    let rows: Vec<_> = log.rows.iter().filter(|row| row.event == EventType::ConfigChange).collect();
+    assert_eq!(rows.len(), 2, "begun and ended: {rows:?}");
+    assert!(rows[0].details.iter().any(|(_, value)| *value == mark.to_string()));
+    log.apply(Command::Seal { into: ClusterId([1; 16]), leader: OTHER });
+    assert_eq!(log.apply(rotate(3, &[])), Reply::Sealed);
+}

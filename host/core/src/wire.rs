@@ -136,7 +136,7 @@ macro_rules! messages {
 
 messages!(
     /// Everything that a node may ask of another.
-    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22, Raft = 24, Recruit = 26, Release = 28, Govern = 30, Remark = 32 }
+    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22, Raft = 24, Recruit = 26, Release = 28, Govern = 30, Remark = 32, TakeKey = 40, Merge = 42 }
 );
 
 macro_rules! answers {
@@ -160,7 +160,9 @@ answers!(
     Recruited = 27,
     Released = 29,
     Governed = 31,
-    Remarked = 33
+    Remarked = 33,
+    TookKey = 41,
+    Merging = 43
 );
 
 /// Where a node stands: enough for another to know who leads on.
@@ -540,6 +542,8 @@ pub enum Ask {
     },
     /// A piece of the ledger that can be checked against a signed head.
     Proof(LedgerAsk),
+    /// Which cluster key counts, and who has it; never the key.
+    Key,
 }
 
 /// Which piece of the ledger.
@@ -747,6 +751,16 @@ pub enum Wish {
     Admit,
     /// It leads.
     Lead,
+    /// The cluster gets a new key; the present one is accepted for so long.
+    RotateKey {
+        /// At most.
+        grace_ms: Millis,
+    },
+    /// The cluster gives way to that one, in which several vote too.
+    Merge {
+        /// The one that goes on.
+        into: ClusterId,
+    },
 }
 
 /// From any node to the leader: an operator's wish.
@@ -784,6 +798,42 @@ const MAX_DETAIL_LEN: usize = 512;
 /// Answer to [`Remark`], after the commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remarked {}
+
+/// Between the leader and an admitted node: which cluster key the sender holds, and the key where the other lacks it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeKey {
+    /// Its number.
+    pub generation: u64,
+    /// Of the leader: for how long those before it still count, milliseconds; nothing: that is not agreed on yet.
+    pub left_ms: Option<Millis>,
+    /// The key.
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for TakeKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TakeKey(generation {})", self.generation)
+    }
+}
+
+/// Answer to [`TakeKey`], once the key is on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TookKey {
+    /// Of the newest key that the answering node holds.
+    pub generation: u64,
+}
+
+/// From the leader of a cluster that is to give way, by its operator's hand, to the leader of the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merge {
+    /// The cluster that gives way.
+    pub from: ClusterId,
+}
+
+/// Answer to [`Merge`]: come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merging {}
 
 /// Answer to anything that is not granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -873,6 +923,28 @@ pub struct View {
     pub open: bool,
     /// Every node that was ever admitted and not forgotten.
     pub nodes: Vec<NodeView>,
+    /// Other clusters of this name in which several vote, with a node of each.
+    #[serde(default)]
+    pub rivals: Vec<(ClusterId, NodeId, String)>,
+    /// A rotation of the cluster key that runs.
+    #[serde(default)]
+    pub turn: Option<TurnView>,
+    /// The cluster that this one is giving way to.
+    #[serde(default)]
+    pub merging_into: Option<ClusterId>,
+}
+
+/// A rotation of the cluster key that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnView {
+    /// Of the new key.
+    pub generation: u64,
+    /// Nodes that have it.
+    pub held: u32,
+    /// Nodes that it waits for.
+    pub waiting: u32,
+    /// Until the old one is refused, milliseconds.
+    pub left_ms: Millis,
 }
 
 /// Checks bounds that the types cannot express.

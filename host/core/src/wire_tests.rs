@@ -146,6 +146,16 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("Remarked", Remarked {}.encode()),
         ("Govern", Govern { wish: Wish::Promote, node: NODE }.encode()),
+        ("Govern, a new key", Govern { wish: Wish::RotateKey { grace_ms: 86_400_000 }, node: NODE }.encode()),
+        ("Govern, a merge", Govern { wish: Wish::Merge { into: ClusterId([1; 16]) }, node: NODE }.encode()),
+        (
+            "TakeKey, of the leader",
+            TakeKey { generation: 2, left_ms: Some(86_400_000), secret: Some(vec![6; 64]) }.encode(),
+        ),
+        ("TakeKey, a question", TakeKey { generation: 2, left_ms: None, secret: None }.encode()),
+        ("TookKey", TookKey { generation: 2 }.encode()),
+        ("Merge", Merge { from: ClusterId([1; 16]) }.encode()),
+        ("Merging", Merging {}.encode()),
         ("Governed, a word", Governed { detail: "it leads".into() }.encode()),
     ]
 }
@@ -163,6 +173,15 @@ fn the_messages_of_a_short_task_fit_one_packet_on_a_slow_link() {
     for (name, bytes) in samples() {
         assert!(bytes.len() <= 300, "{name}: {} B", bytes.len());
     }
+}
+
+#[test]
+fn a_key_on_its_way_is_never_shown() {
+    let take = TakeKey { generation: 2, left_ms: None, secret: Some(b"a secret of the cluster".to_vec()) };
+    assert_eq!(TakeKey::decode(&take.encode()), Ok(take.clone()));
+    assert!(!format!("{:?}", Request::TakeKey(take)).contains("97"), "not even as numbers");
+    let asked = TakeKey { generation: 2, left_ms: None, secret: None };
+    assert_eq!(TakeKey::decode(&asked.encode()), Ok(asked));
 }
 
 #[test]

@@ -56,6 +56,12 @@ impl TestNode {
         self.dir.path()
     }
 
+    /// Where it listens for others.
+    pub fn mesh_listen(&self) -> Option<&str> {
+        let at = self.spec.args.iter().position(|arg| arg == "--mesh-listen")?;
+        self.spec.args.get(at + 1).map(String::as_str)
+    }
+
     /// How it is started from now on.
     pub fn spec_mut(&mut self) -> &mut Spec {
         &mut self.spec

@@ -3,15 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use akita_core::{EventType, KeyPrint, NodeId, Status, TaskId, wire::Wish};
+use akita_core::{ClusterId, EventType, KeyPrint, NodeId, Status, TaskId, wire::Wish};
 use tracing::Level;
 
 use crate::blobs::BlobId;
 use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::telemetry::LogLine;
 use crate::view::{
-    BlobList, BlobPut, ClusterView, GovernedView, LedgerPage, MembersView, NewTask, NodeError, OutputView, PluginList,
-    StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
+    BlobList, BlobPut, ClusterView, GovernedView, KeyView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
+    PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
 };
 
 /// Which rows of the ledger are asked for.
@@ -101,6 +101,15 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// Founds a new cluster from this voter's copy of the log, when most voters are gone for good.
     fn force_new(&self) -> impl Future<Output = Result<GovernedView, NodeError>> + Send;
+
+    /// Which cluster key counts and who has it; never the key.
+    fn cluster_key(&self) -> impl Future<Output = Result<KeyView, NodeError>> + Send;
+
+    /// Has the cluster change its key; the present one is accepted for `grace` at most.
+    fn rotate_key(&self, grace: Duration) -> impl Future<Output = Result<GovernedView, NodeError>> + Send;
+
+    /// Has this cluster of several voters give way to that one.
+    fn merge(&self, into: ClusterId) -> impl Future<Output = Result<GovernedView, NodeError>> + Send;
 
     /// This node's plugins.
     fn plugins(&self) -> impl Future<Output = Result<PluginList, NodeError>> + Send;

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use akita_core::{NodeId, Status, TaskId, wire::Wish};
+use akita_core::{
+    ClusterId, NodeId, Status, TaskId,
+    keys::{DEFAULT_GRACE_MS, MAX_GRACE_MS},
+    wire::Wish,
+};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -23,8 +27,8 @@ use super::task_json::{InputPlace, Submission, parse};
 use super::{App, Backend, MAX_WAIT, blobs, index, ledger};
 use crate::telemetry::{LogLine, RING_LINES};
 use crate::view::{
-    ClusterView, GovernedView, MembersView, NodeError, OutputView, PluginList, StatusView, SwitchedView, TaskList,
-    TaskView,
+    ClusterView, GovernedView, KeyView, MembersView, NodeError, OutputView, PluginList, StatusView, SwitchedView,
+    TaskList, TaskView,
 };
 
 /// Rows of a page unless asked otherwise.
@@ -69,6 +73,9 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
         (on("POST", "/cluster/members/{node}/lead", "hand the lead to a voter"), post(lead::<B>)),
         (on("POST", "/cluster/leave", "give up this node's vote and stop it"), post(leave::<B>)),
         (on("POST", "/cluster/force-new", "go on with this voter alone, as a new cluster"), post(force_new::<B>)),
+        (on("GET", "/cluster/key", "which cluster key counts, and who has it"), get(cluster_key::<B>)),
+        (on("POST", "/cluster/key/rotate", "give the cluster a new key"), post(rotate_key::<B>)),
+        (on("POST", "/cluster/merge", "have this cluster give way to another of its name"), post(merge::<B>)),
         (on("POST", "/tasks/submit", "submit a task, or a list of them"), post(submit::<B>)),
         (
             on("GET", "/tasks/{id}", "a task with its result; ?wait= holds the answer back until it ends"),
@@ -163,6 +170,28 @@ async fn leave<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<Govern
 async fn force_new<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<GovernedView> {
     Query::read(&uri, &[])?;
     Ok(Json(app.backend.force_new().await?))
+}
+
+async fn cluster_key<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<KeyView> {
+    Query::read(&uri, &[])?;
+    Ok(Json(app.backend.cluster_key().await?))
+}
+
+async fn rotate_key<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<GovernedView> {
+    let (usual, most) = (Duration::from_millis(DEFAULT_GRACE_MS), Duration::from_millis(MAX_GRACE_MS));
+    let grace = Query::read(&uri, &["grace"])?.seconds_or("grace", usual, most)?;
+    Ok(Json(app.backend.rotate_key(grace).await?))
+}
+
+async fn merge<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<GovernedView> {
+    let query = Query::read(&uri, &["into"])?;
+    let kinds = || "a cluster's id of 32 hexadecimal digits; GET /cluster/status lists those that were met".to_owned();
+    let into = query.word("into", |text| text.parse::<ClusterId>().ok(), kinds)?;
+    let into = into.ok_or_else(|| {
+        Problem::new(Kind::BadRequest, "`into` is missing")
+            .hint(format!("POST /cluster/merge?into=ID; `into` is {}", kinds()))
+    })?;
+    Ok(Json(app.backend.merge(into).await?))
 }
 
 async fn submit<B: Backend>(State(app): State<App<B>>, request: Request) -> Result<Response, Problem> {

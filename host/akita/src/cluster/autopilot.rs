@@ -31,7 +31,7 @@ impl Cluster {
                 () = tokio::time::sleep(pause) => {}
             }
             pause = LOOK;
-            if !self.leads() || self.0.max_voters < 2 {
+            if !self.leads() || self.0.max_voters < 2 || self.merging_into().is_some() {
                 continue;
             }
             let _one = self.0.governing.lock().await;

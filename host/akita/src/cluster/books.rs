@@ -77,6 +77,18 @@ pub(super) struct Known {
     pub(super) voters: Vec<NodeId>,
     /// Leaders that this node has followed, and of which cluster: another of the same may take outcomes for them.
     pub(super) led: BTreeMap<NodeId, akita_core::ClusterId>,
+    /// The leader that has heard which key this node holds, and which one that was.
+    pub(super) key_offered: Option<(NodeId, u64)>,
+    /// As leader: who has the key of that generation, and knows that those before it are refused.
+    pub(super) key_told: BTreeMap<NodeId, (u64, bool)>,
+    /// Who did not accept this node's key, and when.
+    pub(super) key_refused: Option<(NodeId, Instant)>,
+    /// As leader: clusters that were told to come here, and when. This one does not give way to them meanwhile.
+    pub(super) expected: BTreeMap<akita_core::ClusterId, Instant>,
+    /// What the log last said of the cluster key.
+    pub(super) turn: Option<akita_core::keys::KeyTurn>,
+    /// The cluster that this node's voters have given way to.
+    pub(super) merging: Option<akita_core::ClusterId>,
     /// Other clusters of this name with several voters: their leaders, and when they were last met.
     pub(super) rivals: BTreeMap<akita_core::ClusterId, (NodeId, Instant)>,
 }
@@ -126,6 +138,9 @@ pub(super) struct Member {
     /// Its catalogue is being fetched.
     pub(super) fetching: bool,
 }
+
+/// Other clusters of this name that are remembered at most.
+pub(super) const MAX_RIVALS: usize = 16;
 
 /// Leaders that are remembered for the sake of outcomes that they still wait for.
 const MAX_LED: usize = 64;

@@ -25,6 +25,9 @@ impl Cluster {
     pub(super) async fn meet(&self, node: NodeId) -> Result<(), CallFailed> {
         let mut node = node;
         for _ in 0..MAX_STEPS {
+            if self.is_banned(node) {
+                return Ok(());
+            }
             let theirs = self.greet(node).await?;
             let mine = self.stand_now();
             let Standing { cluster, leader } = theirs.standing;

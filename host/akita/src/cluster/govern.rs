@@ -117,6 +117,8 @@ impl Cluster {
                 Ok("it is let in when it comes; it may wait for up to ten minutes, or be started again".into())
             }
             Wish::Lead => self.hand_lead_to(node).await,
+            Wish::RotateKey { grace_ms } => self.rotate_key(grace_ms).await,
+            Wish::Merge { into } => self.merge_into(into).await,
         }
     }
 
@@ -216,5 +218,7 @@ impl Cluster {
 }
 
 fn refused(why: String) -> NodeError {
-    NodeError::Invalid { detail: why, hint: "`akita cluster members` shows who is there and who votes".into() }
+    let (detail, hint) =
+        why.split_once('\n').unwrap_or((&why, "`akita cluster members` shows who is there and who votes"));
+    NodeError::Invalid { detail: detail.to_owned(), hint: hint.to_owned() }
 }

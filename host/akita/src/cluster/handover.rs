@@ -3,7 +3,7 @@
 
 use akita_core::{
     Command, NodeId, Status, TaskId,
-    wire::{Message, Misfit, Refusal, Sent, Submit, Submitted},
+    wire::{Message, Misfit, Refusal, Sent, Standing, Submit, Submitted},
 };
 
 use super::{CallFailed, Cluster};
@@ -88,8 +88,19 @@ impl Cluster {
     }
 
     async fn hand_over(&self) -> Result<(), NodeError> {
+        self.hand_over_to(None).await
+    }
+
+    /// Brings the tasks that wait on this leader's books to the leader of the cluster that its voters have given way to.
+    pub(super) async fn bring_tasks(&self, into: Standing) -> Result<(), NodeError> {
+        self.hand_over_to(Some(into)).await
+    }
+
+    /// To that one, which takes them while this node still leads its own; or to whom this node follows.
+    async fn hand_over_to(&self, into: Option<Standing>) -> Result<(), NodeError> {
         loop {
-            let standing = self.standing();
+            let standing = into.unwrap_or_else(|| self.standing());
+            let may_bring = || self.leads() == into.is_some();
             let waiting = self.0.driver.waiting(CHUNK_TASKS).await;
             let mut sent = Vec::new();
             let mut bytes = 0;
@@ -101,7 +112,7 @@ impl Cluster {
                 }
                 sent.push(task);
             }
-            if sent.is_empty() || self.leads() {
+            if sent.is_empty() || !may_bring() {
                 return Ok(());
             }
             let tasks: Vec<TaskId> = sent.iter().map(|task| task.task).collect();
@@ -109,7 +120,7 @@ impl Cluster {
             self.forward_to(standing.leader, sent, true).await?;
             // Whoever took them has them, even if this node follows another by now: sent to that one too, they would be
             // run by both. If it leads again, they are here as well, and may be under way.
-            if self.leads() {
+            if !may_bring() {
                 return Ok(());
             }
             let to = standing.cluster;

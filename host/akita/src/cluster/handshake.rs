@@ -8,7 +8,7 @@ use std::{
 
 use akita_core::{
     EventType, NodeId,
-    membership::{Exchange, Side, Stand, Verdict, decide, is_name},
+    membership::{ClusterKey, Exchange, Side, Stand, Verdict, decide, is_name},
     wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Welcome, WireError},
 };
 
@@ -19,6 +19,12 @@ const REFUSED_FOR: Duration = Duration::from_secs(600);
 /// A failed proof of one node is written to the ledger at most this often: rows are kept for ever.
 const ALERT_EVERY: Duration = Duration::from_secs(60);
 
+/// Bytes of one proof, and proofs that a welcome holds at most: of the present key and those before it.
+const PROOF_LEN: usize = 32;
+const MAX_PROOFS: usize = 1 + akita_core::keys::MAX_PREVIOUS;
+/// What to do where two nodes hold different keys.
+const IMPORT: &str = "if the key was changed while a node was away, bring it there: akita cluster key import";
+
 impl Cluster {
     fn hello(&self, nonce: [u8; 16]) -> Hello {
         Hello {
@@ -26,7 +32,7 @@ impl Cluster {
             standing: self.standing(),
             name: self.0.name.clone(),
             incarnation: self.0.incarnation,
-            protected: self.0.key.is_some(),
+            protected: self.0.keys.is_set(),
             nonce,
             established: self.is_established(),
         }
@@ -54,7 +60,7 @@ impl Cluster {
     async fn greet_with(&self, node: NodeId, mine: &Hello) -> Result<Stand, CallFailed> {
         let wait = self.patience(node).max(Duration::from_secs(60));
         let welcome: Welcome = match self.call_raw(node, mine.encode(), wait).await {
-            Err(CallFailed::Refused(refused)) if refused.why == Refusal::BadProof && self.0.key.is_some() => {
+            Err(CallFailed::Refused(refused)) if refused.why == Refusal::BadProof && self.0.keys.is_set() => {
                 let name = self.known().peer(node).name.clone();
                 self.alert(node, &name, "it has no cluster key to prove").await;
                 return Err(CallFailed::Refused(refused));
@@ -68,15 +74,28 @@ impl Cluster {
             return Err(WireError::Parse("the node's name is none".into()).into());
         }
         let mut theirs = welcome.hello.standing;
-        if let Some(key) = &self.0.key {
+        let keys = self.0.keys.accepted(crate::driver::now());
+        if !keys.is_empty() {
             let exchange = Exchange { caller: self.0.me, hello: mine, called: node, called_nonce: welcome.hello.nonce };
-            let proved = welcome.proof.is_some_and(|proof| key.verify(Side::Called, exchange, &proof));
+            let given = welcome.proof.unwrap_or_default();
+            // While the key changes, one end may hold two: the first that both hold is proved.
+            let shared = |key: &&ClusterKey| {
+                given.chunks_exact(PROOF_LEN).take(MAX_PROOFS).any(|proof| key.verify(Side::Called, exchange, proof))
+            };
+            let shared = keys.iter().find(shared);
+            let proved = shared.is_some();
             // An empty proof says: yours is wrong. The other side then writes its own row.
-            let proof = if proved { key.prove(Side::Caller, exchange).to_vec() } else { Vec::new() };
+            let proof = shared.map_or(Vec::new(), |key| key.prove(Side::Caller, exchange).to_vec());
             let admitted = self.call_raw::<Admitted>(node, Prove { proof }.encode(), wait).await;
             if !proved {
                 self.alert(node, &welcome.hello.name, "it could not prove that it holds the cluster key").await;
-                return Err(CallFailed::Refused(bad_proof("the other node does not hold this cluster's key")));
+                self.note_key_refused(node);
+                return Err(CallFailed::Refused(bad_proof(&format!(
+                    "the other node does not hold this cluster's key; {IMPORT}"
+                ))));
+            }
+            if matches!(&admitted, Err(CallFailed::Refused(refused)) if refused.why == Refusal::BadProof) {
+                self.note_key_refused(node);
             }
             theirs = admitted?.standing;
         }
@@ -111,7 +130,7 @@ impl Cluster {
         if self.is_banned(node) {
             return removed().encode();
         }
-        if theirs.protected != self.0.key.is_some() {
+        if theirs.protected != self.0.keys.is_set() {
             let detail = if theirs.protected {
                 "this cluster has no key and cannot prove one"
             } else {
@@ -121,10 +140,11 @@ impl Cluster {
             return bad_proof(detail).encode();
         }
         let mine = self.hello(fresh_nonce());
-        let proof = self.0.key.as_ref().map(|key| {
-            let exchange = Exchange { caller: node, hello: &theirs, called: self.0.me, called_nonce: mine.nonce };
-            key.prove(Side::Called, exchange).to_vec()
-        });
+        let keys = self.0.keys.accepted(crate::driver::now());
+        let exchange = Exchange { caller: node, hello: &theirs, called: self.0.me, called_nonce: mine.nonce };
+        // One after the other, the present key's first: the caller may not have that one yet.
+        let proofs: Vec<u8> = keys.iter().flat_map(|key| key.prove(Side::Called, exchange)).collect();
+        let proof = (!keys.is_empty()).then_some(proofs);
         if proof.is_some() {
             let mut known = self.known();
             let pending = &mut known.peer(node).pending;
@@ -140,17 +160,16 @@ impl Cluster {
     /// Answers [`Prove`].
     pub(super) async fn proved(&self, node: NodeId, proof: &[u8]) -> Vec<u8> {
         let mut pending = std::mem::take(&mut self.known().peer(node).pending);
-        let (Some(name), Some(key)) = (pending.front().map(|(last, _)| last.name.clone()), &self.0.key) else {
-            return stranger();
-        };
+        let Some(name) = pending.front().map(|(last, _)| last.name.clone()) else { return stranger() };
+        let keys = self.0.keys.accepted(crate::driver::now());
         let proved = pending.iter().position(|(hello, nonce)| {
             let exchange = Exchange { caller: node, hello, called: self.0.me, called_nonce: *nonce };
-            key.verify(Side::Caller, exchange, proof)
+            keys.iter().any(|key| key.verify(Side::Caller, exchange, proof))
         });
         let Some((theirs, _)) = proved.and_then(|at| pending.remove(at)) else {
             self.known().peer(node).refused_until = Some(Instant::now() + REFUSED_FOR);
             self.alert(node, &name, "its proof of the cluster key is wrong").await;
-            return bad_proof("the proof of the cluster key is wrong").encode();
+            return bad_proof(&format!("the proof of the cluster key is wrong; {IMPORT}")).encode();
         };
         self.known().peer(node).pending = pending;
         self.admit(node, &theirs);

@@ -279,7 +279,10 @@ impl Cluster {
             })
         });
         let nodes = std::iter::once(me).chain(members).collect();
-        View { standing: self.standing(), term: known.term, open: self.is_open(), nodes }
+        let (term, merging_into) = (known.term, known.merging);
+        drop(known);
+        let (rivals, turn) = (self.rivals(), self.key_turn_now());
+        View { standing: self.standing(), term, open: self.is_open(), nodes, rivals, turn, merging_into }
     }
 
     /// The leader's last view, as this node heard it.

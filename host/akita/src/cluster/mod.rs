@@ -10,8 +10,12 @@ mod follow;
 mod govern;
 mod handover;
 mod handshake;
+mod keyring;
+mod keys;
 mod lead;
+mod merge;
 mod results;
+mod rotation;
 mod serve;
 mod tell;
 mod voters;
@@ -25,7 +29,7 @@ use std::{
 use akita_core::{
     ClusterId, Command, EventType, NodeId,
     autopilot::Profile,
-    membership::{self, Announcement, ClusterKey},
+    membership::{self, Announcement},
     schedule::{Load, Offer},
     tuning::Tuning,
     wire::{Catalog, Remark, Standing},
@@ -37,6 +41,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use books::Books;
 pub use call::CallFailed;
 pub use handover::MAX_OUTBOX;
+pub use keyring::{KEY_FILE, KeyFileError, Keyring, read as read_keys, write as write_keys};
 
 use crate::{
     blobs::BlobShelf, consensus::Consensus, driver::Driver, executor::Executor, plugins::Plugins, resources::Resources,
@@ -61,8 +66,8 @@ pub struct Start {
     pub name: String,
     /// The cluster's name.
     pub cluster_name: String,
-    /// Only holders of it are admitted.
-    pub key: Option<ClusterKey>,
+    /// Only holders of its keys are admitted.
+    pub keys: Keyring,
     /// Patience.
     pub tuning: Tuning,
     /// Silence of the leader after which this node founds a cluster of its own.
@@ -126,7 +131,7 @@ struct Inner {
     name: String,
     cluster_name: String,
     tag: [u8; 8],
-    key: Option<ClusterKey>,
+    keys: Keyring,
     tuning: Tuning,
     election_timeout: Duration,
     discovery_interval: Duration,
@@ -153,6 +158,8 @@ struct Inner {
     moving: tokio::sync::Mutex<()>,
     /// One change of the voters at a time.
     governing: tokio::sync::Mutex<()>,
+    /// One step of a change of the key at a time.
+    keying: tokio::sync::Mutex<()>,
     /// Something that the leader should hear of soon.
     report_now: Notify,
     /// The leader answers: what waits here may be brought to it.
@@ -175,7 +182,7 @@ impl Cluster {
             name: start.name,
             tag: membership::cluster_tag(&start.cluster_name),
             cluster_name: start.cluster_name,
-            key: start.key,
+            keys: start.keys,
             tuning: start.tuning,
             election_timeout: start.election_timeout,
             discovery_interval: start.discovery_interval,
@@ -198,6 +205,7 @@ impl Cluster {
             known: Mutex::new(known),
             moving: tokio::sync::Mutex::new(()),
             governing: tokio::sync::Mutex::new(()),
+            keying: tokio::sync::Mutex::new(()),
             report_now: Notify::new(),
             deliver_now: Notify::new(),
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
@@ -227,6 +235,10 @@ impl Cluster {
         self.0.tasks.spawn(async move { voter.keep_standing().await });
         let pilot = self.clone();
         self.0.tasks.spawn(async move { pilot.pilot().await });
+        let keeper = self.clone();
+        self.0.tasks.spawn(async move { keeper.keep_keys().await });
+        let merger = self.clone();
+        self.0.tasks.spawn(async move { merger.keep_merging().await });
         let teller = self.clone();
         self.0.tasks.spawn(async move { teller.tell_of_room().await });
         loop {
@@ -276,7 +288,7 @@ impl Cluster {
 
     /// Whether anybody may join.
     pub fn is_open(&self) -> bool {
-        self.0.key.is_none()
+        !self.0.keys.is_set()
     }
 
     /// What this node offers.

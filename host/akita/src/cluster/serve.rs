@@ -52,6 +52,8 @@ impl Cluster {
             Request::Release(release) => self.released(node, release).await,
             Request::Remark(remark) => self.remarked(node, remark).await,
             Request::Govern(govern) => self.governed(govern).await,
+            Request::TakeKey(take) => self.took_key(node, take),
+            Request::Merge(merge) => self.expect_cluster(node, merge).await,
         }
     }
 

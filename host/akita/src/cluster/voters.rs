@@ -17,8 +17,11 @@ use akita_core::{
     wire::{Message, Raft, Rafted, Recruit, Recruited, Refusal, Release, Released, Remark, Remarked, Standing},
 };
 
-use super::{CallFailed, Cluster, NOBODY, new_cluster_id};
-use crate::consensus::{Role, Transport};
+use super::{CallFailed, Cluster, NOBODY, books::MAX_RIVALS, new_cluster_id};
+use crate::{
+    consensus::{Role, Transport},
+    store::LedgerQuery,
+};
 
 /// How often a node looks who was removed, at least: the state changes without a word to this module.
 const LOOK_FOR_REMOVED: Duration = Duration::from_secs(2);
@@ -213,26 +216,45 @@ impl Cluster {
     }
 
     /// What founds a cluster of this node's own.
-    fn own_cluster(&self) -> Option<Command> {
+    pub(super) fn own_cluster(&self) -> Option<Command> {
         let id = new_cluster_id(&self.0.cluster_name, self.0.me).ok()?;
         Some(Command::Found { id, name: self.0.cluster_name.clone(), founder: self.0.me })
     }
 
     /// Another cluster of this name has several voters, too. Neither can give way; the operators must decide.
     pub(super) async fn stay_apart(&self, node: NodeId, cluster: ClusterId) {
+        if self.merging_into().is_some() || self.expects(cluster) {
+            return;
+        }
         let due = {
             let mut known = self.known();
             let new = known.rivals.insert(cluster, (node, Instant::now())).is_none();
-            // One row for each such cluster and process: the alarm stands in the status for as long as it is met.
+            // Said once by each process: the alarm stands in the status for as long as it is met.
             known.rivals.len() <= MAX_RIVALS && new
         };
         if due {
             tracing::error!(%node, %cluster, "another cluster of this name has several voters; the two stay apart");
             let reason =
                 "another cluster of this name has several voters; the two stay apart until the operator decides";
+            if self.was_alarmed(cluster).await {
+                return;
+            }
             let details = vec![("reason".into(), reason.into()), ("cluster_id".into(), cluster.to_string())];
             self.record(EventType::SecurityAlert, node, details).await;
         }
+    }
+
+    /// Whether the ledger has a row about that cluster: one is written for each pair, whoever leads.
+    async fn was_alarmed(&self, cluster: ClusterId) -> bool {
+        let query = LedgerQuery {
+            limit: crate::store::MAX_ROWS,
+            event: Some(EventType::SecurityAlert),
+            ..LedgerQuery::default()
+        };
+        let id = cluster.to_string();
+        let about =
+            |row: &akita_core::LedgerRow| row.details.iter().any(|(key, value)| key == "cluster_id" && *value == id);
+        self.0.store.ledger(query).await.is_ok_and(|page| page.rows.iter().any(about))
     }
 
     /// For how long this node has led; for ever where nobody was elected.
@@ -241,15 +263,14 @@ impl Cluster {
     }
 
     /// Other clusters of this name that this one cannot become one with.
-    pub fn rivals(&self) -> Vec<ClusterId> {
+    pub fn rivals(&self) -> Vec<(ClusterId, NodeId, String)> {
         let mut known = self.known();
         known.rivals.retain(|_, (_, met)| met.elapsed() < RIVAL_SHOWN);
-        known.rivals.keys().copied().collect()
+        let name = |node: &NodeId| known.peers.get(node).map(|peer| peer.name.clone()).unwrap_or_default();
+        known.rivals.iter().map(|(cluster, (node, _))| (*cluster, *node, name(node))).collect()
     }
 }
 
-/// Rows about other clusters of this name at most.
-const MAX_RIVALS: usize = 16;
 /// For how long after it was last met another cluster is shown in the status: some announces.
 const RIVAL_SHOWN: Duration = Duration::from_secs(3_600);
 
@@ -322,7 +343,7 @@ impl Cluster {
     }
 
     /// Whether tasks that this node's own log has accepted have neither ended nor gone to another.
-    async fn has_work_of_its_own(&self) -> Result<bool, String> {
+    pub(super) async fn has_work_of_its_own(&self) -> Result<bool, String> {
         let live = [Status::Scheduled, Status::Pending, Status::Assigned, Status::Running];
         let counts = self.0.store.counts().await.map_err(|error| error.to_string())?;
         Ok(live.iter().any(|status| counts.get(status).is_some_and(|count| *count > 0)))

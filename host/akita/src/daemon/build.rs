@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use akita_core::{ClusterId, Command, EventType, NodeId, membership::ClusterKey, tuning::Tuning, wire::Standing};
+use akita_core::{ClusterId, Command, EventType, NodeId, keys::KeyRing, tuning::Tuning, wire::Standing};
 use akita_mesh::{Event, Identity, Interfaces, Mesh, MeshConfig};
 use akita_sandbox::{Limits, Sandbox, SandboxConfig};
 use anyhow::Context;
@@ -18,7 +18,7 @@ use super::{config, spawn_marking, spawn_pruning};
 use crate::{
     api::{self, ApiConfig},
     blobs::{BlobLimits, BlobShelf, Blobs, Neighbours},
-    cluster::{self, Books, Cluster, node_of},
+    cluster::{self, Books, Cluster, Keyring, node_of},
     config::Settings,
     consensus::{self, Consensus, Opened},
     driver::{self, Driver, Service},
@@ -87,8 +87,8 @@ impl Links {
 /// Builds a node that reaches others by `interfaces`, and starts its loops.
 pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow::Result<Running> {
     let logs = telemetry::init(&settings);
-    let key = cluster_key(&settings)?;
     let data_dir = DataDir::open(&settings.data_dir).map_err(|error| config(&error, error.hint()))?;
+    let keys = open_keys(&settings)?;
     let identity = Identity::load_or_create(&settings.identity_path)
         .map_err(|error| config(error, "give another file with --identity-path, or move this one away"))?;
     let me = node_of(identity.id());
@@ -108,7 +108,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         me,
         name: settings.node_name.clone(),
         cluster_name: settings.cluster_name.clone(),
-        key,
+        keys,
         tuning: tuning(&settings),
         election_timeout: settings.leader_election_timeout,
         discovery_interval: settings.discovery_interval,
@@ -216,11 +216,12 @@ fn run_loops(
     (tokio::spawn(async move { members.run(events).await }), results)
 }
 
-fn cluster_key(settings: &Settings) -> anyhow::Result<Option<ClusterKey>> {
-    let Some(secret) = &settings.cluster_key else { return Ok(None) };
-    let key = ClusterKey::new(secret.expose().as_bytes());
-    key.map(Some)
-        .ok_or_else(|| config("the cluster key is shorter than 16 characters", "make one with: openssl rand -hex 32"))
+fn open_keys(settings: &Settings) -> anyhow::Result<Keyring> {
+    let secret = settings.cluster_key.as_ref().map(|secret| secret.expose());
+    if secret.is_some_and(|secret| KeyRing::of(secret).is_none()) {
+        return Err(config("the cluster key is shorter than 16 characters", "make one with: openssl rand -hex 32"));
+    }
+    Keyring::open(&settings.data_dir, secret).map_err(|error| config(&error, error.hint()))
 }
 
 async fn listen(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
@@ -411,7 +412,7 @@ fn greet(settings: &Settings, node: &Node, mesh: &Mesh, listener: Option<&TcpLis
         slots = settings.slots,
         "the node is running"
     );
-    if settings.cluster_key.is_none() {
+    if node.cluster.is_open() {
         tracing::warn!("the cluster is open: any node that reaches it may join; close it with --cluster-key-file");
     }
 }

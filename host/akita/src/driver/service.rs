@@ -298,6 +298,10 @@ impl Service {
         if self.paused {
             self.leader.pause();
         }
+        if state.cluster().is_some_and(|cluster| cluster.sealed_into.is_some()) {
+            // It hands over what the leader before had not, and gives out nothing.
+            self.leader.set_leading(false);
+        }
         let executor = &self.outbound.executor;
         let holds = |task, fence| executor.has(task, fence);
         let back = self.leader.resume(state.tasks().values(), &holds, time, ticks());

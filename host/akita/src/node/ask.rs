@@ -114,7 +114,7 @@ impl Node {
     pub async fn cluster_view(&self) -> ClusterView {
         let name = self.cluster.cluster_name();
         let view = self.any_cluster_view(name).await;
-        ClusterView { problems: self.problems(), ..view }
+        ClusterView { problems: self.problems(&view.rivals, view.merging_into.as_deref()), ..view }
     }
 
     async fn any_cluster_view(&self, name: &str) -> ClusterView {
@@ -151,6 +151,7 @@ impl Node {
             Ask::Verify => Ok(Some(pack(self.verify(true).await?))),
             Ask::Proof(piece) => self.prove(piece).await,
             Ask::Members => Ok(Some(pack(self.own_members().await?))),
+            Ask::Key => Ok(Some(pack(self.own_key().await?))),
             Ask::View => Ok(Some(pack(self.cluster.view()))),
             Ask::Emitted { task, here, since } => {
                 let reach = if here { Reach::Here } else { Reach::Next };

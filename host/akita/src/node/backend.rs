@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use akita_core::{KeyPrint, NodeId, Status, TaskId, wire::Wish};
+use akita_core::{ClusterId, KeyPrint, NodeId, Status, TaskId, wire::Wish};
 use tracing::Level;
 
 use super::{Node, convert};
@@ -13,7 +13,7 @@ use crate::{
     store::LedgerQuery,
     telemetry::LogLine,
     view::{
-        BlobList, BlobPut, ClusterView, GovernedView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
+        BlobList, BlobPut, ClusterView, GovernedView, KeyView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
         PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
     },
 };
@@ -89,6 +89,19 @@ impl Backend for Node {
 
     async fn force_new(&self) -> Result<GovernedView, NodeError> {
         Node::force_new(self).await
+    }
+
+    async fn cluster_key(&self) -> Result<KeyView, NodeError> {
+        Node::cluster_key(self).await
+    }
+
+    async fn rotate_key(&self, grace: Duration) -> Result<GovernedView, NodeError> {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        Node::govern(self, Wish::RotateKey { grace_ms }, self.me).await
+    }
+
+    async fn merge(&self, into: ClusterId) -> Result<GovernedView, NodeError> {
+        Node::govern(self, Wish::Merge { into }, self.me).await
     }
 
     async fn plugins(&self) -> Result<PluginList, NodeError> {

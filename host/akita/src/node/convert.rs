@@ -1,7 +1,7 @@
 //! Domain and wire types into what the API shows. Pure.
 
 use akita_core::{
-    Content, EventType, LedgerRow, Millis, NodeId, TaskId,
+    ClusterId, Content, EventType, LedgerRow, Millis, NodeId, TaskId,
     task::Status,
     wire::{NodeView, Sent, View},
 };
@@ -16,7 +16,7 @@ use crate::{
     store::{BlobRow, TaskMeta},
     view::{
         ActionView, BlobView, ClusterView, CompilingView, LedgerRowView, LoadView, NodeStatus, PluginList, PluginView,
-        SensorView, SwitchedView, TaskError, TaskView, TypedExportView,
+        RivalView, RotationView, SensorView, SwitchedView, TaskError, TaskView, TypedExportView,
     },
 };
 
@@ -134,8 +134,23 @@ pub(super) fn cluster(name: &str, view: View, fresh: bool) -> ClusterView {
         open: view.open,
         fresh,
         nodes: view.nodes.into_iter().map(node).collect(),
+        rivals: view.rivals.into_iter().take(MAX_RIVALS_SHOWN).map(rival).collect(),
+        merging_into: view.merging_into.map(|into| into.to_string()),
+        key_rotation: view.turn.map(|turn| RotationView {
+            generation: turn.generation,
+            confirmed: turn.held,
+            waiting: turn.waiting,
+            old_key_left_s: turn.left_ms / 1_000,
+        }),
         problems: Vec::new(),
     }
+}
+
+/// Other clusters that are shown: as many as a leader remembers.
+const MAX_RIVALS_SHOWN: usize = 16;
+
+pub(super) fn rival((cluster, node, name): (ClusterId, NodeId, String)) -> RivalView {
+    RivalView { cluster_id: cluster.to_string(), node_id: node.to_string(), node_name: name }
 }
 
 /// Who leads, if anybody does.

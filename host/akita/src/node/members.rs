@@ -11,8 +11,22 @@ use akita_core::{
 use super::{Node, convert, internal};
 use crate::{
     cluster::NOBODY,
-    view::{GovernedView, MemberView, MembersView, NodeError, ProblemView},
+    view::{GovernedView, KeyView, MemberView, MembersView, NodeError, ProblemView, RivalView},
 };
+
+/// Two clusters that cannot become one by themselves.
+fn apart(rival: &RivalView) -> ProblemView {
+    let RivalView { cluster_id, node_name, .. } = rival;
+    ProblemView {
+        detail: format!(
+            "another cluster of this name, {cluster_id} (met: {node_name}), has several voters too; the two stay apart"
+        ),
+        hint: format!(
+            "to have this one give way: akita cluster merge --into {cluster_id}; to have the other give way, do that there; or \
+             give one of them another --cluster-name"
+        ),
+    }
+}
 
 impl Node {
     /// The members as the leader knows them, or as this node does where nobody leads.
@@ -24,7 +38,9 @@ impl Node {
         if !self.cluster.leads()
             && let Ok(Some(view)) = self.cluster.ask::<MembersView>(leader, &Ask::Members, Duration::ZERO).await
         {
-            return Ok(MembersView { problems: self.problems(), ..view });
+            let mut problems = self.problems(&[], None);
+            problems.extend(view.problems.iter().filter(|one| !problems.contains(one)).cloned().collect::<Vec<_>>());
+            return Ok(MembersView { problems, ..view });
         }
         self.own_members().await
     }
@@ -90,13 +106,32 @@ impl Node {
             timing: role.profile.map(|profile| profile.as_str().to_owned()),
             fresh: leads,
             members,
-            problems: self.problems(),
+            problems: self
+                .problems(&self.own_rivals(), self.cluster.merging_into().map(|id| id.to_string()).as_deref()),
         })
     }
 
     /// What is wrong with the cluster as this node sees it.
-    pub(super) fn problems(&self) -> Vec<ProblemView> {
-        let mut problems = Vec::new();
+    pub(super) fn problems(&self, rivals: &[RivalView], merging: Option<&str>) -> Vec<ProblemView> {
+        let mut problems: Vec<ProblemView> = rivals.iter().map(apart).collect();
+        if let Some(into) = merging {
+            problems.push(ProblemView {
+                detail: format!("this cluster gives way to {into}, as its operator said; it takes no new tasks"),
+                hint:
+                    "wait: its tasks are handed over, then each node joins the other; new tasks are kept here and sent \
+                       there"
+                        .into(),
+            });
+        }
+        if let Some(node) = self.cluster.key_refused_by() {
+            problems.push(ProblemView {
+                detail: format!("{node} does not accept this node's cluster key"),
+                hint:
+                    "if the key was rotated while this node was away: `akita cluster key show --secret` on a node of \
+                       the cluster, then `akita cluster key import` here"
+                        .into(),
+            });
+        }
         let role = self.cluster.role();
         if role.is_voter() && self.cluster.standing().leader == NOBODY {
             let need = role.voters.len() / 2 + 1;
@@ -115,15 +150,30 @@ impl Node {
                 hint: "check the way to the voters: akita cluster members".into(),
             });
         }
-        for rival in self.cluster.rivals() {
-            problems.push(ProblemView {
-                detail: format!("another cluster of this name has several voters, {rival}; the two stay apart"),
-                hint: "give one of them another --cluster-name, or stop its nodes and start them with empty data \
-                       directories"
-                    .into(),
-            });
-        }
         problems
+    }
+
+    fn own_rivals(&self) -> Vec<RivalView> {
+        self.cluster.rivals().into_iter().map(convert::rival).collect()
+    }
+
+    /// Which cluster key counts and who has it, as the leader knows it, or this node where nobody leads.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn cluster_key(&self) -> Result<KeyView, NodeError> {
+        let leader = self.cluster.standing().leader;
+        if !self.cluster.leads()
+            && let Ok(Some(view)) = self.cluster.ask::<KeyView>(leader, &Ask::Key, Duration::ZERO).await
+        {
+            return Ok(view);
+        }
+        self.own_key().await
+    }
+
+    pub(super) async fn own_key(&self) -> Result<KeyView, NodeError> {
+        let turn = self.store.key_turn().await.map_err(internal)?;
+        Ok(self.cluster.key_view(turn.as_ref()))
     }
 
     /// Does what the operator wishes of a node.

@@ -7,6 +7,7 @@ use akita_core::{
     NodeId,
     command::Command,
     id::{Millis, TaskId},
+    keys::KeyTurn,
     state::{Change, Cluster, Effects, Enlisted, State},
     task::{Status, Task},
 };
@@ -123,6 +124,7 @@ impl Machine {
                 self.counters.add(KEPT, 1);
             }
             Change::Enlisted(all) => store_enlisted(&self.conn, all)?,
+            Change::Key(turn) => store_key(&self.conn, turn)?,
             Change::Pruned { older_than, keep_max, most } => {
                 let kept = self.counters.get(KEPT);
                 let gone = tasks::prune(&self.conn, *older_than, *keep_max, kept, *most)?;
@@ -168,14 +170,37 @@ impl Machine {
 }
 
 fn read_state(conn: &Connection, rows: u64) -> Result<(State, Position), StoreError> {
-    let cluster = conn
-        .query_row("SELECT id, name, founder, term, sealed_into, sealed_leader FROM cluster", [], sql::cluster)
-        .optional()?;
+    let cluster = read_cluster(conn)?;
     let position = conn.query_row("SELECT log_index, time_ms FROM log_position", [], |row| {
         Ok(Position { index: sql::unsigned(row, 0)?, time: sql::unsigned(row, 1)? })
     })?;
     let enlisted = read_enlisted(conn)?;
-    Ok((State::restore(cluster, tasks::live(conn)?, enlisted, rows), position))
+    let state = State::restore(cluster, tasks::live(conn)?, enlisted, rows);
+    Ok((state.with_key(read_key(conn)?), position))
+}
+
+/// The cluster as the log knows it.
+pub(super) fn read_cluster(conn: &Connection) -> Result<Option<Cluster>, StoreError> {
+    let mut statement =
+        conn.prepare_cached("SELECT id, name, founder, term, sealed_into, sealed_leader FROM cluster")?;
+    Ok(statement.query_row([], sql::cluster).optional()?)
+}
+
+/// What the log says of the newest cluster key.
+pub(super) fn read_key(conn: &Connection) -> Result<Option<KeyTurn>, StoreError> {
+    let turn: Option<Vec<u8>> =
+        conn.prepare_cached("SELECT turn FROM cluster_key")?.query_row([], |row| row.get(0)).optional()?;
+    let parse = |bytes: Vec<u8>| {
+        rmp_serde::from_slice(&bytes)
+            .map_err(|error| StoreError::Damaged(format!("what it says of the cluster key cannot be read: {error}")))
+    };
+    turn.map(parse).transpose()
+}
+
+fn store_key(conn: &Connection, turn: &KeyTurn) -> Result<(), StoreError> {
+    let bytes = rmp_serde::to_vec(turn).expect("plain data always encodes into memory");
+    conn.prepare_cached("INSERT OR REPLACE INTO cluster_key (one, turn) VALUES (1, ?1)")?.execute([bytes])?;
+    Ok(())
 }
 
 /// Nodes that were given numbers, and those that are not to come back.

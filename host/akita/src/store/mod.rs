@@ -9,7 +9,8 @@ use akita_core::{
     NodeId,
     event::LedgerRow,
     id::{Millis, TaskId},
-    state::{Enlisted, State},
+    keys::KeyTurn,
+    state::{Cluster, Enlisted, State},
     task::{Content, Status},
 };
 
@@ -110,6 +111,11 @@ pub fn verify_file(path: &Path, key: &LedgerKey) -> Result<VerifyReport, StoreEr
     verify().map_err(|source| StoreError::Open { path: path.to_owned(), source: Box::new(source) })
 }
 
+/// A task that an archive knows the end of. One that had not ended is another cluster's, or was when this node was away.
+fn ended(conn: &rusqlite::Connection, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+    Ok(tasks::record(conn, id)?.filter(|found| found.meta.task.status.is_end()))
+}
+
 /// Reading. Every method fails only if the database cannot be read.
 impl Store {
     /// A task with its result.
@@ -120,7 +126,7 @@ impl Store {
         let found = self.readers.read(move |conn| tasks::record(conn, id)).await?;
         match found {
             // A task that ended on this node's books before it began to vote for another cluster.
-            None if !self.archives.is_empty() => self.archives.find_in(move |conn| tasks::record(conn, id)).await,
+            None if !self.archives.is_empty() => self.archives.find_in(move |conn| ended(conn, id)).await,
             found => Ok(found),
         }
     }
@@ -202,6 +208,22 @@ impl Store {
     /// The database cannot be read.
     pub async fn enlisted(&self) -> Result<BTreeMap<NodeId, Enlisted>, StoreError> {
         self.readers.read(machine::read_enlisted).await
+    }
+
+    /// The cluster of this node's log.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn cluster(&self) -> Result<Option<Cluster>, StoreError> {
+        self.readers.read(machine::read_cluster).await
+    }
+
+    /// What the log says of the newest cluster key; nothing before the first rotation.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn key_turn(&self) -> Result<Option<KeyTurn>, StoreError> {
+        self.readers.read(machine::read_key).await
     }
 
     /// Rows of the ledger, newest first.

@@ -26,8 +26,17 @@ pub(crate) mod note {
 }
 
 /// The tables of the replicated state: the same on every voter. Counters are among them but for the local outbox.
-const REPLICATED: [&str; 8] =
-    ["cluster", "log_position", "tasks", "task_inputs", "task_results", "ledger", "ledger_hashes", "enlisted"];
+const REPLICATED: [&str; 9] = [
+    "cluster",
+    "log_position",
+    "tasks",
+    "task_inputs",
+    "task_results",
+    "ledger",
+    "ledger_hashes",
+    "enlisted",
+    "cluster_key",
+];
 /// The counter that is about this node and not about the log.
 const LOCAL_COUNTER: &str = "queued_locally";
 /// Notes that belong to the state and not to the voter.

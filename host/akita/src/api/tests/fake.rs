@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use akita_core::{KeyPrint, NodeId, Status, TaskId, wire::Wish};
+use akita_core::{ClusterId, KeyPrint, NodeId, Status, TaskId, wire::Wish};
 use tokio::sync::Notify;
 use tracing::Level;
 
@@ -13,8 +13,8 @@ use crate::blobs::BlobId;
 use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::telemetry::LogLine;
 use crate::view::{
-    BlobList, BlobPut, ClusterView, GovernedView, LedgerPage, MembersView, NewTask, NodeError, OutputView, PluginList,
-    StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
+    BlobList, BlobPut, ClusterView, GovernedView, KeyView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
+    PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
 };
 
 #[derive(Clone, Default)]
@@ -181,6 +181,9 @@ impl Backend for Fake {
             open: true,
             fresh: true,
             nodes: vec![],
+            rivals: vec![],
+            merging_into: None,
+            key_rotation: None,
             problems: vec![],
         })
     }
@@ -212,6 +215,29 @@ impl Backend for Fake {
     async fn force_new(&self) -> Result<GovernedView, NodeError> {
         self.ask("force new".into())?;
         Ok(GovernedView { node_id: "ab".into(), detail: "done".into() })
+    }
+
+    async fn cluster_key(&self) -> Result<KeyView, NodeError> {
+        self.ask("cluster key".into())?;
+        Ok(KeyView {
+            protected: true,
+            generation: Some(2),
+            fingerprint: None,
+            rotating: false,
+            old_key_left_s: None,
+            confirmed: vec![],
+            waiting: vec![],
+        })
+    }
+
+    async fn rotate_key(&self, grace: Duration) -> Result<GovernedView, NodeError> {
+        self.ask(format!("rotate key {}", grace.as_secs_f64()))?;
+        Ok(GovernedView { node_id: super::ID.into(), detail: "done".into() })
+    }
+
+    async fn merge(&self, into: ClusterId) -> Result<GovernedView, NodeError> {
+        self.ask(format!("merge {into}"))?;
+        Ok(GovernedView { node_id: super::ID.into(), detail: "done".into() })
     }
 
     async fn plugins(&self) -> Result<PluginList, NodeError> {

@@ -163,7 +163,7 @@ fn govern(
     say(session, globals, &client.post(&format!("/cluster/members/{id}/{verb}"), &json!({}))?)
 }
 
-fn sure(session: &mut Session<'_>, question: &str) -> Result<bool, ExitError> {
+pub(super) fn sure(session: &mut Session<'_>, question: &str) -> Result<bool, ExitError> {
     if !session.input_is_terminal {
         return Err(ExitError::usage("not doing that without being sure").hint("add --yes"));
     }
@@ -175,7 +175,7 @@ fn sure(session: &mut Session<'_>, question: &str) -> Result<bool, ExitError> {
     Ok(agreed)
 }
 
-fn say(session: &mut Session<'_>, globals: &Globals, reply: &str) -> Result<(), ExitError> {
+pub(super) fn say(session: &mut Session<'_>, globals: &Globals, reply: &str) -> Result<(), ExitError> {
     if globals.output == Output::Json {
         return session.show_json(reply);
     }

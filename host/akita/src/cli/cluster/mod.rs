@@ -1,6 +1,8 @@
 //! `akita cluster`: the cluster as the asked node sees it, and who holds its log.
 
+mod key;
 mod members;
+mod merge;
 mod status;
 
 use clap::Subcommand;
@@ -21,6 +23,9 @@ pub enum Cluster {
     TransferLeadership(members::TransferLeadership),
     Leave(members::Leave),
     ForceNew(members::ForceNew),
+    Merge(merge::Merge),
+    #[command(subcommand)]
+    Key(key::Key),
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Cluster) -> Result<(), ExitError> {
@@ -33,6 +38,8 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Cluster) -> Resu
         Cluster::Admit(args) => members::admit(session, globals, args),
         Cluster::TransferLeadership(args) => members::transfer(session, globals, args),
         Cluster::Leave(args) => members::leave(session, globals, args),
+        Cluster::Merge(args) => merge::run(session, globals, args),
+        Cluster::Key(verb) => key::run(session, globals, verb),
         Cluster::ForceNew(args) => members::force_new(session, globals, args),
     }
 }

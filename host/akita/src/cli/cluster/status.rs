@@ -1,5 +1,7 @@
 //! `akita cluster status`: every node that is known.
 
+use std::time::Duration;
+
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use super::members::problems;
 use crate::cli::Globals;
 use crate::cli::client::Client;
-use crate::cli::render::{Align, Table, age, cut, short_id, state};
+use crate::cli::render::{Align, Table, age, cut, duration, short_id, state};
 use crate::cli::session::Session;
 use crate::cli::view::View;
 use crate::exit::ExitError;
@@ -25,6 +27,19 @@ const ACTIONS_SHOWN: usize = 60;
 pub fn run(session: &mut Session<'_>, globals: &Globals, _args: &Status) -> Result<(), ExitError> {
     let reply = Client::new(session, globals)?.get("/cluster/status", &[])?;
     session.show(globals.output, &reply, render)
+}
+
+/// What is under way: a change of the key.
+fn under_way(cluster: View<'_>) -> String {
+    let rotation = cluster.get("key_rotation");
+    let Some(generation) = rotation.count("generation") else { return String::new() };
+    let (held, waiting) = (rotation.count("confirmed").unwrap_or(0), rotation.count("waiting").unwrap_or(0));
+    let left = duration(Duration::from_secs(rotation.count("old_key_left_s").unwrap_or(0)));
+    format!(
+        "key: generation {generation} is being spread, {held} of {} nodes have it; the old key is refused in {left} at most; \
+         see: akita cluster key show\n",
+        held + waiting
+    )
 }
 
 fn render(reply: &Value, _now: Timestamp) -> String {
@@ -68,7 +83,7 @@ fn render(reply: &Value, _now: Timestamp) -> String {
     }
     let problems = problems(cluster);
     let head = format!("cluster {} ({id}), {open}, {leader}{term}{stale}", cluster.text("cluster_name"));
-    format!("{head}\n{problems}\n{}", table.render())
+    format!("{head}\n{problems}{}\n{}", under_way(cluster), table.render())
 }
 
 /// A number is a percentage of what the node can do; parts are shown by their names.
