@@ -7,8 +7,9 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Spec, TestNode, text},
+    harness::{Spec, TestNode, text, wait_until},
     meeting::{leader_first, pair},
+    voters::three,
 };
 
 /// Runs some tasks to their end.
@@ -211,4 +212,50 @@ fn any_node_of_a_cluster_proves_and_exports_the_leaders_ledger() {
     let ids: Vec<String> = keys["keys"].as_array().expect("keys").iter().map(|key| text(&key["node_id"])).collect();
     assert!(ids[0] == worker.id() && ids.contains(&lead), "{ids:?}");
     assert!(Path::new(&worker.dir().join("rows.jsonl")).exists());
+}
+
+#[test]
+fn voters_sign_the_leaders_head_and_refuse_one_that_is_not_their_own_ledger() {
+    let mut nodes = three();
+    work(&nodes[0], 4);
+    let head = nodes[1].cli(&["ledger", "head"]).expect(0);
+    assert!(head.stderr.contains("signed by 3 of 3 voters"), "{head:?}");
+    assert_eq!(head.stdout.lines().filter(|line| line.starts_with('\u{2014}')).count(), 3, "{}", head.stdout);
+    put(&nodes[2], "head.txt", &head.stdout);
+    let whole = nodes[2].cli(&["ledger", "verify"]).expect(0).stdout;
+    assert!(whole.contains("signed by  3 of 3 voters") || whole.contains("signed by  1 of 3 voters"), "{whole}");
+    // Each of the three signatures is enough for who trusts that one node.
+    for node in &nodes {
+        nodes[2].cli(&["ledger", "verify", "--against", "head.txt", "--node", &node.id()]).expect(0);
+    }
+
+    // One voter's rows are written anew, hashes and all, so that its own check finds nothing. As many rows as its next
+    // start looks at lie after the changed ones.
+    work(&nodes[0], 790);
+    nodes[2].stop();
+    let file = nodes[2].data_dir().join("akita.db");
+    let database = Connection::open(&file).expect("the database");
+    let rows: i64 = database.query_row("SELECT COUNT(*) FROM ledger", [], |row| row.get(0)).expect("rows");
+    assert!((3_072..4_090).contains(&rows), "the subtree over rows 0 to 2,047 is part of the root, not {rows}");
+    let subtree = tlog_tiles::stored_hash_index(11, 0).cast_signed();
+    let changed = "UPDATE ledger_hashes SET hash = zeroblob(32) WHERE idx = ?1";
+    assert_eq!(database.execute(changed, [subtree]).expect("changed"), 1);
+    database.execute("DELETE FROM checkpoints", []).expect("removed");
+    drop(database);
+    fs::remove_file(nodes[2].data_dir().join("akita.db.head")).expect("removed");
+    nodes[2].start();
+    wait_until("it to follow", || nodes[2].get("/status")["leader_id"] == nodes[0].id().as_str());
+    let told = |node: &TestNode, words: &str| node.get("/cluster/status")["problems"].to_string().contains(words);
+    wait_until("the alarm", || {
+        let head = nodes[0].cli(&["ledger", "head"]).expect(0);
+        head.stderr.contains("signed by 2 of 3 voters")
+            && told(&nodes[2], "its rows are not those of this voter's ledger")
+            && told(&nodes[0], "does not sign this leader's checkpoint")
+    });
+    wait_until("it in the ledger", || {
+        let rows = nodes[1].ledger("SECURITY_ALERT");
+        rows.iter().any(|row| row["details"]["voter"] == nodes[2].id().as_str())
+    });
+    let found = nodes[2].cli(&["ledger", "verify", "--local"]).expect(7);
+    assert!(found.stderr.contains("was changed"), "{}", found.stderr);
 }

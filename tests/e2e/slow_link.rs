@@ -10,6 +10,7 @@ use std::{
 use akita::{
     config::Settings,
     daemon::Embedded,
+    reading::Reading,
     view::{NewTask, TaskView},
 };
 use akita_core::TaskId;
@@ -96,7 +97,7 @@ async fn run(on: &Embedded, task: NewTask) -> TaskView {
     let id: TaskId = sent[0].task_id.parse().expect("an id");
     let mut last = None;
     until("the result", async || {
-        last = on.node().task(id, Duration::from_secs(5)).await.ok().flatten();
+        last = on.node().task(id, Duration::from_secs(5), Reading::default()).await.ok().flatten();
         last.as_ref().is_some_and(|view| view.status == "completed" || view.status == "failed")
     })
     .await;
@@ -116,7 +117,7 @@ async fn two_nodes_meet_over_a_slow_lossy_link_and_a_task_runs_on_the_other_side
     let (leader, worker, far) =
         if a.cluster.leads() { (&left, &right, "on-the-right") } else { (&right, &left, "on-the-left") };
     until("a worker that is ready", async || {
-        let view = leader.node().cluster_view().await;
+        let view = leader.node().cluster_view(Reading::default()).await.expect("a view");
         view.nodes.len() == 2 && view.nodes.iter().all(|node| node.status == "online" && !node.actions.is_empty())
     })
     .await;

@@ -43,7 +43,7 @@ pub fn wait_for_voters(nodes: &[TestNode], count: usize) {
 }
 
 /// Three voters, the leader first.
-fn three() -> Vec<TestNode> {
+pub fn three() -> Vec<TestNode> {
     let mut nodes = mesh_of(3, |_, spec| spec);
     wait_for_voters(&nodes, 3);
     lead_first(&mut nodes);

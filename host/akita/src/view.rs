@@ -137,6 +137,9 @@ pub struct SubmittedView {
     pub task_id: String,
     /// `pending` when accepted, `queued_locally` when no leader could be reached.
     pub status: String,
+    /// The log's entry that has it, where it was accepted: `?after=` with it shows it on any node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
 }
 
 /// `GET /status`.
@@ -218,6 +221,12 @@ pub struct ClusterView {
     /// What is wrong with the cluster, and what to do about it.
     #[serde(default)]
     pub problems: Vec<ProblemView>,
+    /// The asked node alone said it, as it was asked to.
+    #[serde(default)]
+    pub stale: bool,
+    /// The log's entry that a stale answer is as of.
+    #[serde(default)]
+    pub as_of_index: Option<u64>,
 }
 
 /// Another cluster of the same name in which several nodes vote.
@@ -291,6 +300,12 @@ pub struct MembersView {
     pub members: Vec<MemberView>,
     /// What is wrong, and what to do about it.
     pub problems: Vec<ProblemView>,
+    /// The asked node alone said it, as it was asked to.
+    #[serde(default)]
+    pub stale: bool,
+    /// The log's entry that a stale answer is as of.
+    #[serde(default)]
+    pub as_of_index: Option<u64>,
 }
 
 /// A node in `/cluster/members`.
@@ -408,9 +423,15 @@ pub struct VerifyView {
     pub signed_rows: u64,
     /// The first thing that is wrong.
     pub problem: Option<String>,
-    /// Nodes whose signatures the newest one carries: the one whose ledger it is, and those that signed it too.
+    /// Nodes whose signatures under the newest one were checked: the one whose ledger it is, and those that signed it too.
     #[serde(default)]
     pub signers: Vec<String>,
+    /// The names of others that signed it, whose keys the node does not know.
+    #[serde(default)]
+    pub unchecked: Vec<String>,
+    /// How many nodes hold the ledger and sign its head.
+    #[serde(default)]
+    pub voters: usize,
 }
 
 /// Answer to `POST /blobs`.
@@ -644,6 +665,16 @@ pub enum NodeError {
         detail: String,
         /// The next step.
         hint: String,
+    },
+    /// An answer as new as was asked for cannot be given in time.
+    #[error("the log has been applied up to entry {applied} here, and not to entry {after} within {waited_s} s")]
+    Behind {
+        /// The entry that was asked for.
+        after: u64,
+        /// The last one that the node has applied.
+        applied: u64,
+        /// How long it was waited for, in seconds.
+        waited_s: u64,
     },
     /// The node is shutting down.
     #[error("the node is shutting down and takes no new tasks")]

@@ -136,7 +136,7 @@ macro_rules! messages {
 
 messages!(
     /// Everything that a node may ask of another.
-    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22, Raft = 24, Recruit = 26, Release = 28, Govern = 30, Remark = 32, TakeKey = 40, Merge = 42 }
+    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22, Raft = 24, Recruit = 26, Release = 28, Govern = 30, Remark = 32, Cosign = 34, TakeKey = 40, Merge = 42 }
 );
 
 macro_rules! answers {
@@ -161,6 +161,7 @@ answers!(
     Released = 29,
     Governed = 31,
     Remarked = 33,
+    Cosigned = 35,
     TookKey = 41,
     Merging = 43
 );
@@ -493,6 +494,14 @@ pub struct Submit {
 pub struct Submitted {
     /// In order.
     pub statuses: Vec<u8>,
+    /// The log's entry that has them: whoever has applied it shows them. 0: an older leader, which does not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub index: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A question whose answer is made for people and programs, not for the protocol: MessagePack of the node's own types.
@@ -544,6 +553,8 @@ pub enum Ask {
     Proof(LedgerAsk),
     /// Which cluster key counts, and who has it; never the key.
     Key,
+    /// How far the leader's state has come: all that was accepted before the question is in it.
+    Index,
 }
 
 /// Which piece of the ledger.
@@ -834,6 +845,29 @@ pub struct Merge {
 /// Answer to [`Merge`]: come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Merging {}
+
+/// From the leader to another voter: its signed checkpoint of the ledger, to be signed by that one too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cosign {
+    /// Rows that it covers.
+    pub size: u64,
+    /// Root of the tree over them.
+    #[serde(with = "serde_bytes")]
+    pub root: [u8; 32],
+    /// The leader's Ed25519 signature over the checkpoint's text, which follows from the leader's id, size and root.
+    #[serde(with = "serde_bytes")]
+    pub signature: [u8; 64],
+}
+
+/// Answer to [`Cosign`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cosigned {
+    /// The voter's own signature over the same text; none where it has not so many rows yet, or does not sign.
+    #[serde(with = "serde_bytes")]
+    pub signature: Option<Vec<u8>>,
+    /// It does not sign: its own rows are others, or the leader's signature is false.
+    pub differs: bool,
+}
 
 /// Answer to anything that is not granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -103,6 +103,12 @@ impl Spec {
         self.args.extend([option.to_owned(), value.to_owned()]);
     }
 
+    /// Gives a variable of its environment another value at the next start, or none.
+    pub fn set_env(&mut self, name: &str, value: Option<&str>) {
+        self.env.retain(|(known, _)| known != name);
+        self.env.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
     /// Takes another folder of plugins at the next start; the one until now.
     pub fn swap_plugins(&mut self, dir: &Path) -> PathBuf {
         std::mem::replace(&mut self.plugins, dir.to_owned())

@@ -8,6 +8,7 @@ use tracing::Level;
 
 use crate::blobs::BlobId;
 use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
+use crate::reading::Reading;
 use crate::telemetry::LogLine;
 use crate::view::{
     BlobList, BlobPut, ClusterView, GovernedView, KeyView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
@@ -41,7 +42,12 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// The task of that id, wherever in the cluster it is; `None` when nobody knows it. Unless it has ended, the
     /// answer is held back until it has or `wait` is over.
-    fn task(&self, id: TaskId, wait: Duration) -> impl Future<Output = Result<Option<TaskView>, NodeError>> + Send;
+    fn task(
+        &self,
+        id: TaskId,
+        wait: Duration,
+        reading: Reading,
+    ) -> impl Future<Output = Result<Option<TaskView>, NodeError>> + Send;
 
     /// What follows in a task's partial output after `offset` bytes of that attempt; `None` when nobody knows the task.
     /// Unless it has ended, the answer is held back until there is more or `wait` is over.
@@ -54,10 +60,19 @@ pub trait Backend: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<OutputView>, NodeError>> + Send;
 
     /// The newest tasks, of one status if one is given.
-    fn tasks(&self, status: Option<Status>, limit: u32) -> impl Future<Output = Result<TaskList, NodeError>> + Send;
+    fn tasks(
+        &self,
+        status: Option<Status>,
+        limit: u32,
+        reading: Reading,
+    ) -> impl Future<Output = Result<TaskList, NodeError>> + Send;
 
     /// Rows of the ledger, newest first.
-    fn ledger(&self, filter: LedgerFilter) -> impl Future<Output = Result<LedgerPage, NodeError>> + Send;
+    fn ledger(
+        &self,
+        filter: LedgerFilter,
+        reading: Reading,
+    ) -> impl Future<Output = Result<LedgerPage, NodeError>> + Send;
 
     /// Checks the whole ledger: the leader's, or with `local` this node's copy.
     fn verify(&self, local: bool) -> impl Future<Output = Result<VerifyView, NodeError>> + Send;
@@ -88,10 +103,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn ledger_keys(&self) -> KeyList;
 
     /// The nodes of the cluster.
-    fn cluster(&self) -> impl Future<Output = Result<ClusterView, NodeError>> + Send;
+    fn cluster(&self, reading: Reading) -> impl Future<Output = Result<ClusterView, NodeError>> + Send;
 
     /// Who holds the log and elects the leader, and who only works.
-    fn members(&self) -> impl Future<Output = Result<MembersView, NodeError>> + Send;
+    fn members(&self, reading: Reading) -> impl Future<Output = Result<MembersView, NodeError>> + Send;
 
     /// Does what the operator wishes of a node.
     fn govern(&self, wish: Wish, node: NodeId) -> impl Future<Output = Result<GovernedView, NodeError>> + Send;

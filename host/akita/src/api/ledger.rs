@@ -7,15 +7,16 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 
 use super::problem::{Kind, Problem};
-use super::query::Query;
+use super::query::{Query, READING};
 use super::routes::{Answer, DEFAULT_LIMIT, MAX_LIMIT, one_of, task_id};
 use super::{App, Backend, LedgerFilter};
 use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
+use crate::reading::Consistency;
 use crate::view::{LedgerPage, VerifyView};
 
 /// `GET /ledger`.
 pub async fn view<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<LedgerPage> {
-    let query = Query::read(&uri, &["limit", "offset", "event_type", "task_id", "local"])?;
+    let query = Query::read(&uri, &["limit", "offset", "event_type", "task_id", "local", READING[0], READING[1]])?;
     let events = || one_of(EventType::ALL.iter().map(|event| event.as_str()));
     let filter = LedgerFilter {
         limit: query.limit(DEFAULT_LIMIT, MAX_LIMIT)?,
@@ -24,7 +25,12 @@ pub async fn view<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<Led
         task: query.word("task_id", task_id, || "a task id, such as 01890a5d-ac96-774b-bcce-b302099a8057".into())?,
         local: query.flag("local")?,
     };
-    Ok(Json(app.backend.ledger(filter).await?))
+    let reading = query.reading()?;
+    if filter.local && reading.consistency == Consistency::Linearizable {
+        let detail = "`local` and `consistency=linearizable` do not go together";
+        return Err(Problem::new(Kind::BadRequest, detail).hint("`local` is this node's own ledger, whoever leads"));
+    }
+    Ok(Json(app.backend.ledger(filter, reading).await?))
 }
 
 /// `GET /ledger/verify`.

@@ -52,13 +52,15 @@ pub enum Kind {
     Internal,
     /// Another node has to be asked and does not answer, or this one is too busy.
     Unavailable,
+    /// The node has not applied the log as far as it was asked to have.
+    Behind,
     /// The node is shutting down.
     Stopping,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::BadJson,
         Self::KeyRequired,
@@ -77,6 +79,7 @@ impl Kind {
         Self::NoRoom,
         Self::Internal,
         Self::Unavailable,
+        Self::Behind,
         Self::Stopping,
     ];
 
@@ -97,7 +100,7 @@ impl Kind {
             Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Self::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Behind | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -122,6 +125,7 @@ impl Kind {
             Self::NoRoom => "urn:akita:problem:no-room",
             Self::Internal => "urn:akita:problem:internal",
             Self::Unavailable => "urn:akita:problem:unavailable",
+            Self::Behind => "urn:akita:problem:behind",
             Self::Stopping => "urn:akita:problem:stopping",
         }
     }
@@ -147,6 +151,7 @@ impl Kind {
             Self::NoRoom => "There is no room",
             Self::Internal => "The node failed",
             Self::Unavailable => "The node cannot do it now",
+            Self::Behind => "The node lags behind",
             Self::Stopping => "The node is shutting down",
         }
     }
@@ -266,6 +271,9 @@ impl From<NodeError> for Problem {
             NodeError::Unavailable { hint, .. } => {
                 Self::new(Kind::Unavailable, detail).hint(hint).retry_after(RETRY_UNAVAILABLE_S)
             }
+            NodeError::Behind { .. } => Self::new(Kind::Behind, detail)
+                .hint("ask again, or ask the leader; an index belongs to the cluster whose leader gave it out")
+                .retry_after(RETRY_UNAVAILABLE_S),
             NodeError::Stopping => Self::new(Kind::Stopping, detail).hint("ask another node, or start this one again"),
             NodeError::Internal(_) => {
                 Self::new(Kind::Internal, detail).hint("look for the request's id in: akita logs --level error")

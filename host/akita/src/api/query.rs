@@ -8,6 +8,10 @@ use axum::extract::Query as Pairs;
 use axum::http::Uri;
 
 use super::problem::{Kind, Problem};
+use crate::reading::{Consistency, Reading};
+
+/// The keys that say how new an answer must be.
+pub const READING: [&str; 2] = ["consistency", "after"];
 
 /// The keys and values of one request.
 #[derive(Debug)]
@@ -68,6 +72,13 @@ impl Query {
             Some("true" | "1" | "") => Ok(true),
             Some(text) => Err(wrong(key, text, "true or false")),
         }
+    }
+
+    /// How new the answer must be.
+    pub fn reading(&self) -> Result<Reading, Problem> {
+        let words = || format!("one of {}", Consistency::WORDS.join(", "));
+        let consistency = self.word(READING[0], Consistency::parse, words)?.unwrap_or_default();
+        Ok(Reading { consistency, after: self.number(READING[1], 0..=u64::MAX)? })
     }
 
     /// Seconds, decimals included, from 0 to `most`; 0 unless given.

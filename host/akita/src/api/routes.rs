@@ -22,7 +22,7 @@ use tracing::Level;
 use super::body::Held;
 use super::guard::GivenKey;
 use super::problem::{Kind, Problem};
-use super::query::Query;
+use super::query::{Query, READING};
 use super::task_json::{InputPlace, Submission, parse};
 use super::{App, Backend, MAX_WAIT, blobs, index, ledger};
 use crate::telemetry::{LogLine, RING_LINES};
@@ -118,13 +118,13 @@ async fn status<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<Statu
 }
 
 async fn cluster<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<ClusterView> {
-    Query::read(&uri, &[])?;
-    Ok(Json(app.backend.cluster().await?))
+    let reading = Query::read(&uri, &READING)?.reading()?;
+    Ok(Json(app.backend.cluster(reading).await?))
 }
 
 async fn members<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<MembersView> {
-    Query::read(&uri, &[])?;
-    Ok(Json(app.backend.members().await?))
+    let reading = Query::read(&uri, &READING)?.reading()?;
+    Ok(Json(app.backend.members(reading).await?))
 }
 
 type NodePath = Result<Path<String>, PathRejection>;
@@ -239,8 +239,9 @@ async fn task<B: Backend>(
     uri: Uri,
 ) -> Answer<TaskView> {
     let id = named_task(&id)?;
-    let wait = Query::read(&uri, &["wait"])?.seconds("wait", MAX_WAIT)?;
-    let found = until_ending(ending, wait, |wait| app.backend.task(id, wait)).await;
+    let query = Query::read(&uri, &["wait", READING[0], READING[1]])?;
+    let (wait, reading) = (query.seconds("wait", MAX_WAIT)?, query.reading()?);
+    let found = until_ending(ending, wait, |wait| app.backend.task(id, wait, reading)).await;
     found?.map(Json).ok_or_else(|| no_such_task(id))
 }
 
@@ -296,10 +297,10 @@ fn no_such_task(id: TaskId) -> Problem {
 }
 
 async fn tasks<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<TaskList> {
-    let query = Query::read(&uri, &["status", "limit"])?;
+    let query = Query::read(&uri, &["status", "limit", READING[0], READING[1]])?;
     let status = query.word("status", Status::parse, || one_of(Status::ALL.iter().map(|status| status.as_str())))?;
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
-    Ok(Json(app.backend.tasks(status, limit).await?))
+    Ok(Json(app.backend.tasks(status, limit, query.reading()?).await?))
 }
 
 /// `GET /logs`.

@@ -11,6 +11,7 @@ mod ledger;
 mod logs;
 mod place;
 mod plugin;
+mod reading;
 mod render;
 mod restore;
 mod session;

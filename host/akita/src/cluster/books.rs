@@ -47,10 +47,14 @@ impl Alerts {
     }
 }
 
+/// What the books say to a question: an answer, or nothing if there is no such thing. Why there is none now, where another
+/// node may know better.
+pub type Word = Result<Option<Vec<u8>>, String>;
+
 /// Answers questions about this node's own books, as MessagePack of the types in [`crate::view`].
 pub trait Books: Send + Sync + 'static {
-    /// The answer; nothing if there is no such thing.
-    fn answer(&self, ask: Ask) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send + '_>>;
+    /// The answer.
+    fn answer(&self, ask: Ask) -> Pin<Box<dyn Future<Output = Word> + Send + '_>>;
 }
 
 /// Everybody that was met.
@@ -91,6 +95,8 @@ pub(super) struct Known {
     pub(super) merging: Option<akita_core::ClusterId>,
     /// Other clusters of this name with several voters: their leaders, and when they were last met.
     pub(super) rivals: BTreeMap<akita_core::ClusterId, (NodeId, Instant)>,
+    /// Nodes that do not agree with this one on the ledger.
+    pub(super) contradictions: Vec<super::cosign::Contradiction>,
 }
 
 /// One node that was met.

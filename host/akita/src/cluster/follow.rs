@@ -10,6 +10,7 @@ use akita_core::{
 };
 
 use super::{CallFailed, Cluster, NOBODY, peer_of};
+use crate::killpoint::Point;
 
 /// Pause between two attempts to reach a leader that does not answer.
 const RETRY: Duration = Duration::from_secs(1);
@@ -75,6 +76,7 @@ impl Cluster {
             details: vec![("cluster_id".into(), into.to_string()), ("leader".into(), leader.to_string())],
         });
         if self.0.driver.commit(commands).await.is_ok() {
+            Point::AfterSealCommitted.reach();
             {
                 let mut known = self.known();
                 known.view = None;

@@ -7,7 +7,11 @@ use akita_core::{
 };
 
 use super::{CallFailed, Cluster};
-use crate::{driver::Incoming, view::NodeError};
+use crate::{
+    driver::{Accepted, Incoming},
+    killpoint::Point,
+    view::NodeError,
+};
 
 /// Tasks that wait in the outbox at most: as many as a leader's queue holds by default.
 pub const MAX_OUTBOX: usize = 10_000;
@@ -23,11 +27,11 @@ impl Cluster {
     /// # Errors
     /// The leader's refusal, or `Unavailable` when it could not be reached: the tasks may be accepted all the same, and
     /// may be sent again under their ids.
-    pub async fn forward(&self, tasks: Vec<Sent>, imported: bool) -> Result<Vec<u8>, NodeError> {
+    pub async fn forward(&self, tasks: Vec<Sent>, imported: bool) -> Result<Submitted, NodeError> {
         self.forward_to(self.standing().leader, tasks, imported).await
     }
 
-    async fn forward_to(&self, leader: NodeId, tasks: Vec<Sent>, imported: bool) -> Result<Vec<u8>, NodeError> {
+    async fn forward_to(&self, leader: NodeId, tasks: Vec<Sent>, imported: bool) -> Result<Submitted, NodeError> {
         let bytes = tasks.iter().map(|task| task.input.len() as u64).sum();
         let wait = self.patience_for(leader, bytes);
         let submit = Submit { tasks, imported };
@@ -37,7 +41,7 @@ impl Cluster {
             () = self.leader_lost(leader), if !imported => return Err(unavailable("it has fallen silent")),
         };
         match answer {
-            Ok(answer) => Ok(answer.statuses),
+            Ok(answer) => Ok(answer),
             Err(CallFailed::Refused(refused)) => Err(match refused.why {
                 Refusal::QueueFull => NodeError::QueueFull { limit: self.0.tuning.max_queue, retry_after_s: 2 },
                 Refusal::Invalid => {
@@ -118,6 +122,7 @@ impl Cluster {
             let tasks: Vec<TaskId> = sent.iter().map(|task| task.task).collect();
             let count = tasks.len();
             self.forward_to(standing.leader, sent, true).await?;
+            Point::AfterHandedOverBeforeNoted.reach();
             // Whoever took them has them, even if this node follows another by now: sent to that one too, they would be
             // run by both. If it leads again, they are here as well, and may be under way.
             if !may_bring() {
@@ -176,7 +181,7 @@ impl Cluster {
             };
             let taken = if self.leads() { self.accept(submit).await } else { self.forward(submit.tasks, true).await };
             match taken {
-                Ok(_) => {}
+                Ok(_) => Point::AfterOutboxSent.reach(),
                 Err(NodeError::Invalid { detail, .. } | NodeError::Misfit { detail, .. }) => {
                     tracing::error!(task = %id, detail, "the leader does not take a task of the outbox; it stays there");
                     continue;
@@ -189,12 +194,12 @@ impl Cluster {
     }
 
     /// Takes tasks into this leader's own books.
-    pub(super) async fn accept(&self, submit: Submit) -> Result<Vec<u8>, NodeError> {
+    pub(super) async fn accept(&self, submit: Submit) -> Result<Submitted, NodeError> {
         let tasks: Vec<Incoming> = submit.tasks.into_iter().map(incoming).collect();
         // What was accepted before is not turned away: it fails where it runs, and its submitter sees why.
         let tasks = if submit.imported { tasks } else { self.0.executor.plugins().check(tasks).await? };
-        let statuses = self.0.driver.submit(tasks, submit.imported).await?;
-        Ok(statuses.into_iter().map(|status| status as u8).collect())
+        let Accepted { statuses, index } = self.0.driver.submit(tasks, submit.imported).await?;
+        Ok(Submitted { statuses: statuses.into_iter().map(|status| status as u8).collect(), index })
     }
 
     fn chunk_bytes(&self) -> usize {

@@ -6,6 +6,7 @@ mod autopilot;
 mod blobs;
 mod books;
 mod call;
+mod cosign;
 mod follow;
 mod govern;
 mod handover;
@@ -38,8 +39,9 @@ use akita_mesh::{Event, Mesh, PeerId};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use books::Books;
+pub use books::{Books, Word};
 pub use call::CallFailed;
+pub use cosign::Contradiction;
 pub use handover::MAX_OUTBOX;
 pub use keyring::{KEY_FILE, KeyFileError, Keyring, read as read_keys, write as write_keys};
 
@@ -160,6 +162,8 @@ struct Inner {
     governing: tokio::sync::Mutex<()>,
     /// One step of a change of the key at a time.
     keying: tokio::sync::Mutex<()>,
+    /// One round of signatures at a time.
+    cosigning: tokio::sync::Mutex<()>,
     /// Something that the leader should hear of soon.
     report_now: Notify,
     /// The leader answers: what waits here may be brought to it.
@@ -206,6 +210,7 @@ impl Cluster {
             moving: tokio::sync::Mutex::new(()),
             governing: tokio::sync::Mutex::new(()),
             keying: tokio::sync::Mutex::new(()),
+            cosigning: tokio::sync::Mutex::new(()),
             report_now: Notify::new(),
             deliver_now: Notify::new(),
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
@@ -239,6 +244,8 @@ impl Cluster {
         self.0.tasks.spawn(async move { keeper.keep_keys().await });
         let merger = self.clone();
         self.0.tasks.spawn(async move { merger.keep_merging().await });
+        let gatherer = self.clone();
+        self.0.tasks.spawn(async move { gatherer.gather_signatures().await });
         let teller = self.clone();
         self.0.tasks.spawn(async move { teller.tell_of_room().await });
         loop {

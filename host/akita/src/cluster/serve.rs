@@ -7,7 +7,7 @@ use akita_core::{
     NodeId,
     wire::{
         self, Answer, Ask, Assign, Assigned, Message, Misfit, Noted, Outcomes, Progress, Refusal, Refused, Request,
-        Submit, Submitted, Taken,
+        Submit, Taken,
     },
 };
 
@@ -54,6 +54,7 @@ impl Cluster {
             Request::Govern(govern) => self.governed(govern).await,
             Request::TakeKey(take) => self.took_key(node, take),
             Request::Merge(merge) => self.expect_cluster(node, merge).await,
+            Request::Cosign(cosign) => self.cosigned(node, cosign).await,
         }
     }
 
@@ -117,9 +118,13 @@ impl Cluster {
         }
         let body = match self.0.books.get().and_then(Weak::upgrade) {
             Some(books) => books.answer(ask).await,
-            None => None,
+            None => Ok(None),
         };
         drop(poll);
+        let body = match body {
+            Ok(body) => body,
+            Err(why) => return self.refuse(Refusal::NotLeader, &why),
+        };
         if body.as_ref().is_some_and(|body| body.len() + 16 > akita_mesh::MAX_BODY) {
             return self.refuse(
                 Refusal::Internal,
@@ -139,7 +144,7 @@ impl Cluster {
             return self.refuse(Refusal::Invalid, &error.to_string());
         }
         match self.accept(submit).await {
-            Ok(statuses) => Submitted { statuses }.encode(),
+            Ok(submitted) => submitted.encode(),
             Err(NodeError::QueueFull { .. }) => self.refuse(Refusal::QueueFull, "the queue is full"),
             Err(NodeError::Misfit { detail, task, pointer }) => {
                 let misfit = Misfit { task: u32::try_from(task).unwrap_or(u32::MAX), pointer };

@@ -15,7 +15,10 @@ use super::{
     raft::{self, Noted, Voter},
     single,
 };
-use crate::store::{Machine, Position, SMALL, StoreError};
+use crate::{
+    killpoint::Point,
+    store::{Machine, Position, SMALL, StoreError},
+};
 
 /// Time for the only voter of a log to elect itself.
 const LEAD_WAIT: Duration = Duration::from_secs(10);
@@ -73,8 +76,10 @@ impl Consensus {
         } else {
             let name = format!("{}-{number}", cluster);
             self.0.store.archive(name).await?;
+            Point::AfterArchiveBeforeJoin.reach();
         }
         self.change(Some(noted), move |machine| noted.join(machine)).await?;
+        Point::AfterJoinCommitted.reach();
         let _ = self.0.events.send(Event::Replaced);
         Ok(())
     }

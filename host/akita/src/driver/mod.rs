@@ -39,10 +39,19 @@ pub struct Incoming {
     pub spec: TaskSpec,
 }
 
+/// Tasks that were accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// Of each, in order.
+    pub statuses: Vec<Status>,
+    /// The log's entry that has them; 0: nobody said.
+    pub index: u64,
+}
+
 /// What the loop is asked to do.
 enum Request {
     /// Accept all or none. `imported`: they were accepted before, elsewhere.
-    Submit { tasks: Vec<Incoming>, imported: bool, reply: oneshot::Sender<Result<Vec<Status>, NodeError>> },
+    Submit { tasks: Vec<Incoming>, imported: bool, reply: oneshot::Sender<Result<Accepted, NodeError>> },
     /// Outcomes of one worker; answered after the commit.
     Outcomes { worker: NodeId, ran: Vec<Ran>, reply: Option<oneshot::Sender<()>> },
     /// What a worker said to an assignment.
@@ -102,7 +111,7 @@ impl Driver {
     ///
     /// # Errors
     /// Unknown action, full queue, or the node is stopping.
-    pub async fn submit(&self, tasks: Vec<Incoming>, imported: bool) -> Result<Vec<Status>, NodeError> {
+    pub async fn submit(&self, tasks: Vec<Incoming>, imported: bool) -> Result<Accepted, NodeError> {
         let answer = self.ask(|reply| Request::Submit { tasks, imported, reply }).await;
         answer.unwrap_or(Err(NodeError::Stopping))
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use akita_core::{
-    Change, Command, Content, Millis, NodeId, Reply, State, Status, TaskId,
+    Change, Command, Content, Millis, NodeId, Reply, State, TaskId,
     leader::{Leader, Proposed},
     tuning::Tuning,
     wire,
@@ -18,7 +18,7 @@ use akita_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Assigner, Driver, Inbox, Request,
+    Accepted, Assigner, Driver, Inbox, Request,
     outbound::{Inputs, Outbound},
 };
 use crate::{
@@ -69,7 +69,7 @@ pub struct Start {
 
 /// Who is told when an entry is committed.
 enum Waiter {
-    Submit { first: usize, count: usize, reply: oneshot::Sender<Result<Vec<Status>, NodeError>> },
+    Submit { first: usize, count: usize, reply: oneshot::Sender<Result<Accepted, NodeError>> },
     Done(oneshot::Sender<()>),
 }
 
@@ -81,11 +81,13 @@ impl Waiter {
         }
     }
 
-    fn tell(self, replies: &[Reply]) {
+    /// The entry at `index` is committed, with these replies.
+    fn tell(self, replies: &[Reply], index: u64) {
         match self {
             Waiter::Done(reply) => drop(reply.send(())),
             Waiter::Submit { first, count, reply } => {
-                drop(reply.send(intake::statuses(&replies[first..first + count])))
+                let statuses = intake::statuses(&replies[first..first + count]);
+                drop(reply.send(statuses.map(|statuses| Accepted { statuses, index })))
             }
         }
     }
@@ -237,7 +239,7 @@ impl Service {
         }
         if self.next.commands.is_empty() {
             // Nothing is to be committed for them.
-            std::mem::take(&mut self.next.waiters).into_iter().for_each(|waiter| waiter.tell(&[]));
+            std::mem::take(&mut self.next.waiters).into_iter().for_each(|waiter| waiter.tell(&[], 0));
         }
         if self.next.commands.is_empty() || self.under_way.len() >= PIPELINE || now < self.busy_until {
             return true;
@@ -287,6 +289,7 @@ impl Service {
                 // On a node that leaves the voters, its own new log goes on.
                 self.following = self.consensus.role().borrow().is_voter();
                 self.driver.watch().all_ended();
+                self.driver.watch().applied();
             }
         }
     }
@@ -357,7 +360,8 @@ impl Service {
             self.changed(applied.changes, applied.time);
         }
         let waiters = entry.into_iter().flat_map(|entry| entry.waiters);
-        waiters.for_each(|waiter| waiter.tell(&applied.replies));
+        waiters.for_each(|waiter| waiter.tell(&applied.replies, applied.index));
+        self.driver.watch().applied();
     }
 
     fn changed(&mut self, changes: Vec<Change>, time: Millis) {

@@ -82,7 +82,7 @@ impl World {
     }
 
     async fn submit(&self, tasks: Vec<Incoming>) -> Vec<Status> {
-        let answer = self.driver.submit(tasks, true);
+        let answer = async { self.driver.submit(tasks, true).await.map(|accepted| accepted.statuses) };
         tokio::time::timeout(PATIENCE, answer).await.expect("it is answered").unwrap()
     }
 

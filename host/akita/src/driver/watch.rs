@@ -6,7 +6,7 @@ use std::{
 };
 
 use akita_core::TaskId;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::view::ProgressView;
 
@@ -27,6 +27,8 @@ pub struct Progress {
 pub struct Watch {
     waiting: Mutex<HashMap<TaskId, Vec<oneshot::Sender<()>>>>,
     progress: Mutex<HashMap<TaskId, Progress>>,
+    /// Changes with each entry that was applied.
+    applied: watch::Sender<()>,
 }
 
 /// The end of one task. Dropped, whoever waited has gone, and nothing is left of it.
@@ -93,6 +95,16 @@ impl Watch {
         for waiter in waiting.into_values().flatten() {
             let _ = waiter.send(());
         }
+    }
+
+    /// Something was applied to the state.
+    pub fn applied(&self) {
+        self.applied.send_replace(());
+    }
+
+    /// Changes whenever something is applied. Look at the state after asking, not before.
+    pub fn each_applied(&self) -> watch::Receiver<()> {
+        self.applied.subscribe()
     }
 
     /// How far it is now.

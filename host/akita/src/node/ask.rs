@@ -11,9 +11,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Node, Reach, convert, internal};
 use crate::{
-    cluster::{Books, CallFailed},
+    cluster::{Books, CallFailed, Word},
+    reading::{Consistency, Reading},
     store::LedgerQuery,
-    view::{ClusterView, NodeError, TaskList, TaskView},
+    view::{ClusterView, MembersView, NodeError, TaskList, TaskView},
 };
 
 /// Longest wait for the end of a task that one message over the mesh asks for; longer ones are asked again.
@@ -42,7 +43,10 @@ impl Node {
         // The first that knows it, however long the others take.
         let mut answers: FuturesUnordered<_> = asked.collect();
         while let Some(answer) = answers.next().await {
-            if let Ok(Some(view)) = answer {
+            // What another voter's copy says is no newer than this one's.
+            if let Ok(Some(view)) = answer
+                && !view.stale
+            {
                 return Ok(Some(view));
             }
         }
@@ -76,32 +80,48 @@ impl Node {
     /// Tasks of the cluster, newest first; those in this node's outbox before all.
     ///
     /// # Errors
-    /// The leader cannot be asked.
-    pub async fn list(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
+    /// They cannot be told as new as is asked for.
+    pub async fn list(&self, status: Option<Status>, limit: u32, reading: Reading) -> Result<TaskList, NodeError> {
+        self.caught_up(reading.after).await?;
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let (mut stale, mut as_of_index) = (false, None);
         let mut tasks = match status {
             None | Some(Status::QueuedLocally) => self.outbox().await?,
             Some(_) => Vec::new(),
         };
+        let mut all = TaskList { tasks: Vec::new(), stale: false, as_of_index: None };
         if status != Some(Status::QueuedLocally) {
-            let rest = if self.cluster.leads() && self.holds_newest().await {
-                self.own_list(status, most).await?
-            } else {
-                let word = status.map(|status| status.as_str().to_owned());
-                match self.must_ask(&Ask::List { status: word, limit }).await {
+            all = match reading.consistency {
+                Consistency::Usual => match self.newest_list(status, limit).await {
                     Err(NodeError::Unavailable { .. }) if self.cluster.role().is_voter() => {
-                        let as_of_index = Some(self.store.log_index().await.map_err(internal)?);
-                        TaskList { stale: true, as_of_index, ..self.own_list(status, most).await? }
+                        self.stale_list(status, most).await?
                     }
                     other => other?,
+                },
+                Consistency::Linearizable => {
+                    let newest = async || self.newest_list(status, limit).await;
+                    self.insist(Duration::ZERO, newest, |list| list.stale).await?
                 }
+                Consistency::Stale => self.stale_list(status, most).await?,
             };
-            (stale, as_of_index) = (rest.stale, rest.as_of_index);
-            tasks.extend(rest.tasks);
         }
+        tasks.append(&mut all.tasks);
         tasks.truncate(most);
-        Ok(TaskList { tasks, stale, as_of_index })
+        Ok(TaskList { tasks, ..all })
+    }
+
+    async fn newest_list(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
+        if self.leads_for_sure().await {
+            return self.own_list(status, usize::try_from(limit).unwrap_or(usize::MAX)).await;
+        }
+        let word = status.map(|status| status.as_str().to_owned());
+        self.must_ask(&Ask::List { status: word, limit }).await
+    }
+
+    async fn stale_list(&self, status: Option<Status>, most: usize) -> Result<TaskList, NodeError> {
+        self.must_have_copy()?;
+        // Before the rows, so that they are never older than what is said of them.
+        let as_of_index = Some(self.log_index().await?);
+        Ok(TaskList { stale: true, as_of_index, ..self.own_list(status, most).await? })
     }
 
     async fn own_list(&self, status: Option<Status>, limit: usize) -> Result<TaskList, NodeError> {
@@ -110,11 +130,33 @@ impl Node {
         Ok(TaskList { tasks: shown.map(|meta| convert::task(meta, None)).collect(), stale: false, as_of_index: None })
     }
 
-    /// The cluster: the leader's view, fresh where it answers.
-    pub async fn cluster_view(&self) -> ClusterView {
+    /// The cluster, as new as is asked for.
+    ///
+    /// # Errors
+    /// It cannot be told as new as that.
+    pub async fn cluster_view(&self, reading: Reading) -> Result<ClusterView, NodeError> {
+        self.caught_up(reading.after).await?;
         let name = self.cluster.cluster_name();
-        let view = self.any_cluster_view(name).await;
-        ClusterView { problems: self.problems(&view.rivals, view.merging_into.as_deref()), ..view }
+        let view = match reading.consistency {
+            Consistency::Usual => self.any_cluster_view(name).await,
+            Consistency::Linearizable => {
+                let confirmed = async || {
+                    let view = if self.leads_for_sure().await {
+                        self.cluster.view()
+                    } else {
+                        self.must_ask(&Ask::View).await?
+                    };
+                    Ok(convert::cluster(name, view, true))
+                };
+                self.insist(Duration::ZERO, confirmed, |_| false).await?
+            }
+            Consistency::Stale => {
+                let known = if self.cluster.leads() { None } else { self.cluster.last_view() };
+                let view = convert::cluster(name, known.unwrap_or_else(|| self.cluster.view()), false);
+                ClusterView { stale: true, as_of_index: Some(self.log_index().await?), ..view }
+            }
+        };
+        Ok(ClusterView { problems: self.problems(&view.rivals, view.merging_into.as_deref()), ..view })
     }
 
     async fn any_cluster_view(&self, name: &str) -> ClusterView {
@@ -135,24 +177,45 @@ impl Node {
         match ask {
             Ask::Task { task, here, wait_ms } => {
                 let wait = Duration::from_millis(u64::from(wait_ms)).min(REMOTE_WAIT);
-                let reach = if here { Reach::Here } else { Reach::Next };
-                Ok(self.look_up(task, wait, reach).await?.map(pack))
+                if !here {
+                    return Ok(self.look_up(task, wait, Reach::Next).await?.map(pack));
+                }
+                // Who asks takes this voter for the leader, or is the leader and knows better.
+                let newest = self.holds_newest().await;
+                match self.look_up(task, wait, Reach::Here).await? {
+                    None if !newest => self.must_lead().await.map(|()| None),
+                    found => Ok(found.map(|view| pack(TaskView { stale: view.stale || !newest, ..view }))),
+                }
             }
             Ask::List { status, limit } => {
+                self.must_lead().await?;
                 let status = status.as_deref().and_then(Status::parse);
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(crate::store::MAX_ROWS);
                 Ok(Some(pack(self.own_list(status, limit).await?)))
             }
             Ask::Ledger { event, task, offset, limit } => {
+                self.must_lead().await?;
                 let event = event.as_deref().and_then(EventType::parse);
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(crate::store::MAX_ROWS);
-                Ok(Some(pack(self.ledger(LedgerQuery { limit, offset, event, task }, true).await?)))
+                Ok(Some(pack(self.own_ledger(LedgerQuery { limit, offset, event, task }).await?)))
             }
             Ask::Verify => Ok(Some(pack(self.verify(true).await?))),
             Ask::Proof(piece) => self.prove(piece).await,
-            Ask::Members => Ok(Some(pack(self.own_members().await?))),
             Ask::Key => Ok(Some(pack(self.own_key().await?))),
-            Ask::View => Ok(Some(pack(self.cluster.view()))),
+            Ask::Members => {
+                let fresh = self.leads_for_sure().await;
+                Ok(Some(pack(MembersView { fresh, ..self.own_members().await? })))
+            }
+            Ask::View => {
+                if self.cluster.role().is_voter() {
+                    self.must_lead().await?;
+                }
+                Ok(Some(pack(self.cluster.view())))
+            }
+            Ask::Index => {
+                self.must_lead().await?;
+                Ok(Some(pack(self.log_index().await?)))
+            }
             Ask::Emitted { task, here, since } => {
                 let reach = if here { Reach::Here } else { Reach::Next };
                 Ok(self.emitted(task, since, reach).await?.map(pack))
@@ -174,11 +237,14 @@ pub(super) fn pack(value: impl Serialize) -> Vec<u8> {
 }
 
 impl Books for Node {
-    fn answer(&self, ask: Ask) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send + '_>> {
+    fn answer(&self, ask: Ask) -> Pin<Box<dyn Future<Output = Word> + Send + '_>> {
         Box::pin(async move {
-            self.answer_ask(ask).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "a question of another node could not be answered");
-                None
+            self.answer_ask(ask).await.or_else(|error| match error {
+                NodeError::Unavailable { detail, .. } => Err(detail),
+                error => {
+                    tracing::warn!(%error, "a question of another node could not be answered");
+                    Ok(None)
+                }
             })
         })
     }

@@ -10,6 +10,7 @@ use crate::{
     api::{Backend, LedgerFilter},
     blobs::BlobId,
     proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage},
+    reading::Reading,
     store::LedgerQuery,
     telemetry::LogLine,
     view::{
@@ -23,8 +24,8 @@ impl Backend for Node {
         Node::submit(self, tasks, key).await
     }
 
-    async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
-        Node::task(self, id, wait).await
+    async fn task(&self, id: TaskId, wait: Duration, reading: Reading) -> Result<Option<TaskView>, NodeError> {
+        Node::task(self, id, wait, reading).await
     }
 
     async fn output(
@@ -37,14 +38,14 @@ impl Backend for Node {
         Node::output(self, id, attempt, offset, wait).await
     }
 
-    async fn tasks(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
-        self.list(status, limit).await
+    async fn tasks(&self, status: Option<Status>, limit: u32, reading: Reading) -> Result<TaskList, NodeError> {
+        self.list(status, limit, reading).await
     }
 
-    async fn ledger(&self, filter: LedgerFilter) -> Result<LedgerPage, NodeError> {
+    async fn ledger(&self, filter: LedgerFilter, reading: Reading) -> Result<LedgerPage, NodeError> {
         let LedgerFilter { limit, offset, event, task, local } = filter;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Node::ledger(self, LedgerQuery { limit, offset, event, task }, local).await
+        Node::ledger(self, LedgerQuery { limit, offset, event, task }, local, reading).await
     }
 
     async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
@@ -71,12 +72,12 @@ impl Backend for Node {
         Node::ledger_keys(self)
     }
 
-    async fn cluster(&self) -> Result<ClusterView, NodeError> {
-        Ok(self.cluster_view().await)
+    async fn cluster(&self, reading: Reading) -> Result<ClusterView, NodeError> {
+        self.cluster_view(reading).await
     }
 
-    async fn members(&self) -> Result<MembersView, NodeError> {
-        Node::members(self).await
+    async fn members(&self, reading: Reading) -> Result<MembersView, NodeError> {
+        Node::members(self, reading).await
     }
 
     async fn govern(&self, wish: Wish, node: NodeId) -> Result<GovernedView, NodeError> {

@@ -143,6 +143,8 @@ pub(super) fn cluster(name: &str, view: View, fresh: bool) -> ClusterView {
             old_key_left_s: turn.left_ms / 1_000,
         }),
         problems: Vec::new(),
+        stale: false,
+        as_of_index: None,
     }
 }
 

@@ -8,33 +8,55 @@ use akita_core::{
 
 use super::{Node, ask::pack, convert, internal};
 use crate::{
-    cluster::peer_of,
     proof::{ExactRow, HeadView, KeyList, KeyView, RangeProof, RowProof, RowsPage},
-    store::{LedgerKey, LedgerQuery, MAX_ROWS},
+    reading::{Consistency, Reading},
+    store::{LedgerQuery, MAX_ROWS},
     view::{LedgerPage, NodeError, VerifyView},
 };
 
+/// Longest wait for the other voters' signatures under a head that is asked for: some round trips on a LAN.
+const SIGNATURES_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
 impl Node {
-    /// Rows of the cluster's ledger, or of this node's own.
+    /// Rows of the cluster's ledger as new as is asked for, or of this node's own.
     ///
     /// # Errors
-    /// The leader cannot be asked.
-    pub async fn ledger(&self, query: LedgerQuery, local: bool) -> Result<LedgerPage, NodeError> {
-        if local || self.cluster.leads() && self.holds_newest().await {
+    /// They cannot be told as new as that.
+    pub async fn ledger(&self, query: LedgerQuery, local: bool, reading: Reading) -> Result<LedgerPage, NodeError> {
+        self.caught_up(reading.after).await?;
+        if local {
+            return self.own_ledger(query).await;
+        }
+        match reading.consistency {
+            Consistency::Usual => match self.newest_ledger(query).await {
+                Err(NodeError::Unavailable { .. }) if self.cluster.role().is_voter() => self.stale_ledger(query).await,
+                other => other,
+            },
+            Consistency::Linearizable => {
+                let newest = async || self.newest_ledger(query).await;
+                self.insist(std::time::Duration::ZERO, newest, |page| page.stale).await
+            }
+            Consistency::Stale => self.stale_ledger(query).await,
+        }
+    }
+
+    async fn newest_ledger(&self, query: LedgerQuery) -> Result<LedgerPage, NodeError> {
+        if self.leads_for_sure().await {
             return self.own_ledger(query).await;
         }
         let event = query.event.map(|event| event.as_str().to_owned());
         let limit = u32::try_from(query.limit).unwrap_or(u32::MAX);
-        match self.must_ask(&Ask::Ledger { event, task: query.task, offset: query.offset, limit }).await {
-            Err(NodeError::Unavailable { .. }) if self.cluster.role().is_voter() => {
-                let as_of_index = Some(self.store.log_index().await.map_err(internal)?);
-                Ok(LedgerPage { stale: true, as_of_index, ..self.own_ledger(query).await? })
-            }
-            other => other,
-        }
+        self.must_ask(&Ask::Ledger { event, task: query.task, offset: query.offset, limit }).await
     }
 
-    async fn own_ledger(&self, query: LedgerQuery) -> Result<LedgerPage, NodeError> {
+    async fn stale_ledger(&self, query: LedgerQuery) -> Result<LedgerPage, NodeError> {
+        self.must_have_copy()?;
+        // Before the rows, so that they are never older than what is said of them.
+        let as_of_index = Some(self.log_index().await?);
+        Ok(LedgerPage { stale: true, as_of_index, ..self.own_ledger(query).await? })
+    }
+
+    pub(super) async fn own_ledger(&self, query: LedgerQuery) -> Result<LedgerPage, NodeError> {
         let page = self.store.ledger(query).await.map_err(internal)?;
         let rows = page.rows.into_iter().map(convert::ledger_row).collect();
         Ok(LedgerPage { rows, total: page.total, stale: false, as_of_index: None })
@@ -48,7 +70,9 @@ impl Node {
         if !local && !self.cluster.leads() {
             return self.must_ask(&Ask::Verify).await;
         }
-        let report = self.store.verify().await.map_err(internal)?;
+        let voters = self.cluster.all_voters();
+        let others = voters.iter().filter(|node| **node != self.me).filter_map(|node| self.cluster.key_of(*node));
+        let report = self.store.verify_with(others.collect()).await.map_err(internal)?;
         Ok(VerifyView {
             ok: report.ok,
             rows: report.rows,
@@ -57,6 +81,8 @@ impl Node {
             signed_rows: report.signed_rows,
             problem: report.problem,
             signers: report.signers.iter().map(ToString::to_string).collect(),
+            unchecked: report.unchecked,
+            voters: voters.len(),
         })
     }
 
@@ -68,9 +94,26 @@ impl Node {
         if !local && !self.cluster.leads() {
             return self.ask_proof(LedgerAsk::Head, 0).await;
         }
-        let head = self.store.signed_head(None).await.map_err(internal)?.ok_or(NodeError::NoSuchRow { index: 0 })?;
+        let mut head =
+            self.store.signed_head(None).await.map_err(internal)?.ok_or(NodeError::NoSuchRow { index: 0 })?;
+        let voters = self.cluster.all_voters();
+        if voters.len() > 1 && self.cluster.leads() {
+            // A head that is to be kept is worth a moment: those that do not sign by then sign a later one.
+            self.cluster.cosign_newest(SIGNATURES_WAIT).await;
+            let newest = self.store.checkpoints(1).await.map_err(internal)?;
+            head = newest.into_iter().next().unwrap_or(head);
+        }
         let keys = self.keys_of_signers(&head.note);
-        Ok(HeadView { size: head.size, root: hex(head.root), checkpoint: head.note, keys })
+        let signers = crate::proof::Head::read(&head.note).map(|head| head.signers()).unwrap_or_default();
+        let signers = signers.iter().map(ToString::to_string).collect();
+        Ok(HeadView {
+            size: head.size,
+            root: hex(head.root),
+            checkpoint: head.note,
+            keys,
+            signers,
+            voters: voters.len(),
+        })
     }
 
     /// Rows in their order from `from` on.
@@ -138,22 +181,14 @@ impl Node {
         nodes.retain(|node| *node != self.me);
         nodes.sort_unstable();
         nodes.dedup();
-        let others = nodes.into_iter().filter_map(|node| self.key_of(node));
+        let others = nodes.into_iter().filter_map(|node| self.cluster.key_of(node));
         let keys = [self.store.ledger_key()].into_iter().chain(others).take(MAX_ROWS);
         KeyList { keys: keys.map(|key| KeyView::of(&key)).collect() }
     }
 
-    /// A node's key, if this one has heard it.
-    fn key_of(&self, node: NodeId) -> Option<LedgerKey> {
-        if node == self.me {
-            return Some(self.store.ledger_key());
-        }
-        self.mesh.peer_public_key(peer_of(node)).map(|public_key| LedgerKey { node, public_key })
-    }
-
     fn keys_of_signers(&self, note: &str) -> Vec<KeyView> {
         let signers = crate::proof::Head::read(note).map(|head| head.signers()).unwrap_or_default();
-        signers.into_iter().filter_map(|node| self.key_of(node)).map(|key| KeyView::of(&key)).collect()
+        signers.into_iter().filter_map(|node| self.cluster.key_of(node)).map(|key| KeyView::of(&key)).collect()
     }
 
     async fn ask_proof<T: serde::de::DeserializeOwned>(&self, piece: LedgerAsk, index: u64) -> Result<T, NodeError> {

@@ -10,7 +10,8 @@ use akita_core::{
 
 use super::{Node, convert, internal};
 use crate::{
-    cluster::NOBODY,
+    cluster::{self, NOBODY},
+    reading::{Consistency, Reading},
     view::{GovernedView, KeyView, MemberView, MembersView, NodeError, ProblemView, RivalView},
 };
 
@@ -29,20 +30,52 @@ fn apart(rival: &RivalView) -> ProblemView {
 }
 
 impl Node {
-    /// The members as the leader knows them, or as this node does where nobody leads.
+    /// The members as new as is asked for.
     ///
     /// # Errors
-    /// The database cannot be read.
-    pub async fn members(&self) -> Result<MembersView, NodeError> {
+    /// They cannot be told as new as that, or the database cannot be read.
+    pub async fn members(&self, reading: Reading) -> Result<MembersView, NodeError> {
+        self.caught_up(reading.after).await?;
+        match reading.consistency {
+            Consistency::Usual => self.known_members().await,
+            Consistency::Linearizable => {
+                let confirmed = async || {
+                    Ok(if self.leads_for_sure().await {
+                        self.own_members().await?
+                    } else {
+                        self.asked_members().await?
+                    })
+                };
+                self.insist(Duration::ZERO, confirmed, |view: &MembersView| !view.fresh).await
+            }
+            Consistency::Stale => {
+                let view = self.own_members().await?;
+                Ok(MembersView { fresh: false, stale: true, as_of_index: Some(self.log_index().await?), ..view })
+            }
+        }
+    }
+
+    async fn asked_members(&self) -> Result<MembersView, NodeError> {
+        let view: MembersView = self.must_ask(&Ask::Members).await?;
+        Ok(self.with_own_problems(view))
+    }
+
+    /// As the leader knows them, or as this node does where nobody leads.
+    async fn known_members(&self) -> Result<MembersView, NodeError> {
         let leader = self.cluster.standing().leader;
         if !self.cluster.leads()
             && let Ok(Some(view)) = self.cluster.ask::<MembersView>(leader, &Ask::Members, Duration::ZERO).await
         {
-            let mut problems = self.problems(&[], None);
-            problems.extend(view.problems.iter().filter(|one| !problems.contains(one)).cloned().collect::<Vec<_>>());
-            return Ok(MembersView { problems, ..view });
+            return Ok(self.with_own_problems(view));
         }
         self.own_members().await
+    }
+
+    /// What another node tells, and what only this one knows of itself.
+    fn with_own_problems(&self, view: MembersView) -> MembersView {
+        let mut problems = self.problems(&[], None);
+        problems.extend(view.problems.iter().filter(|one| !problems.contains(one)).cloned().collect::<Vec<_>>());
+        MembersView { problems, ..view }
     }
 
     pub(super) async fn own_members(&self) -> Result<MembersView, NodeError> {
@@ -108,6 +141,8 @@ impl Node {
             members,
             problems: self
                 .problems(&self.own_rivals(), self.cluster.merging_into().map(|id| id.to_string()).as_deref()),
+            stale: false,
+            as_of_index: None,
         })
     }
 
@@ -148,6 +183,15 @@ impl Node {
             problems.push(ProblemView {
                 detail: "no voter answers this node; tasks are queued locally".into(),
                 hint: "check the way to the voters: akita cluster members".into(),
+            });
+        }
+        for cluster::Contradiction { detail, .. } in self.cluster.contradictions() {
+            problems.push(ProblemView {
+                detail,
+                hint:
+                    "keep both databases as they are; akita ledger verify --local on each voter tells whose rows were \
+                       changed; take that one's vote: akita cluster demote NODE"
+                        .into(),
             });
         }
         problems

@@ -9,6 +9,7 @@ mod convert;
 mod ledger;
 mod members;
 mod output;
+mod reads;
 
 pub use convert::candidate as plugin_view;
 
@@ -17,7 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use akita_core::{Extras, KeyPrint, NodeId, Status, TaskId, TaskSpec, wire::Sent};
+use akita_core::{
+    Extras, KeyPrint, NodeId, Status, TaskId, TaskSpec,
+    wire::{Sent, Submitted},
+};
 use akita_mesh::Mesh;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blobs::Blobs,
     cluster::Cluster,
-    driver::{Driver, Incoming},
+    driver::{Accepted, Driver, Incoming},
     plugins::{Caller, Plugins},
+    reading::{Consistency, Reading},
     resources::Resources,
     store::{Store, StoreError},
     telemetry::LogRing,
@@ -47,6 +52,8 @@ const ASK_ALL_EVERY: Duration = Duration::from_secs(2);
 enum Reach {
     /// To whoever may know, as a user of this node asks.
     Cluster,
+    /// The same, and no answer but one that is the newest.
+    Confirmed,
     /// One step on, as another node asks.
     Next,
     /// This node's own books.
@@ -135,11 +142,14 @@ impl Node {
         self.permit(&incoming)?;
         let incoming = self.plugins.check(incoming).await?;
         let ids: Vec<TaskId> = incoming.iter().map(|task| task.id).collect();
-        let statuses = self.place(incoming).await.map_err(|error| self.while_compiling(error))?;
-        let views = ids.into_iter().zip(statuses);
-        Ok(views
-            .map(|(id, status)| SubmittedView { task_id: id.to_string(), status: status.as_str().to_owned() })
-            .collect())
+        let Accepted { statuses, index } = self.place(incoming).await.map_err(|error| self.while_compiling(error))?;
+        let index = Some(index).filter(|index| *index > 0);
+        let view = |(id, status): (TaskId, Status)| SubmittedView {
+            task_id: id.to_string(),
+            status: status.as_str().to_owned(),
+            index,
+        };
+        Ok(ids.into_iter().zip(statuses).map(view).collect())
     }
 
     /// Refuses what this node's own grants do not allow to who asks. A node that lacks the plugin knows no better than
@@ -191,7 +201,7 @@ impl Node {
         spec.normalise().map_err(|error| error.to_string())
     }
 
-    async fn place(&self, tasks: Vec<Incoming>) -> Result<Vec<Status>, NodeError> {
+    async fn place(&self, tasks: Vec<Incoming>) -> Result<Accepted, NodeError> {
         let last = match self.hand_in(&tasks).await {
             Err(error @ NodeError::Unavailable { .. }) => error,
             other => return other,
@@ -199,11 +209,11 @@ impl Node {
         tracing::info!(error = %last, "no leader takes the tasks now; they are kept here and sent later");
         let sent: Vec<Sent> = tasks.into_iter().map(sent).collect();
         self.cluster.keep_in_outbox(&sent).await?;
-        Ok(vec![Status::QueuedLocally; sent.len()])
+        Ok(Accepted { statuses: vec![Status::QueuedLocally; sent.len()], index: 0 })
     }
 
     /// Has whoever leads accept the tasks.
-    async fn hand_in(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {
+    async fn hand_in(&self, tasks: &[Incoming]) -> Result<Accepted, NodeError> {
         let mut last = NodeError::Stopping;
         for _ in 0..MAX_TURNS {
             let placed = if self.cluster.leads() { self.accept_here(tasks).await } else { self.forward(tasks).await };
@@ -217,7 +227,7 @@ impl Node {
 
     /// Accepts tasks on this leader. Where most voters have just gone, they are not answered for ever: the tasks may be
     /// accepted later, and are sent again under their ids.
-    async fn accept_here(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {
+    async fn accept_here(&self, tasks: &[Incoming]) -> Result<Accepted, NodeError> {
         let accepted = self.driver.submit(tasks.to_vec(), false);
         let Some(profile) = self.cluster.role().profile else { return accepted.await };
         let wait = Duration::from_millis(profile.failover_ms());
@@ -229,19 +239,34 @@ impl Node {
         })
     }
 
-    async fn forward(&self, tasks: &[Incoming]) -> Result<Vec<Status>, NodeError> {
+    async fn forward(&self, tasks: &[Incoming]) -> Result<Accepted, NodeError> {
         let sent = tasks.iter().cloned().map(sent).collect();
-        let statuses = self.cluster.forward(sent, false).await?;
+        let Submitted { statuses, index } = self.cluster.forward(sent, false).await?;
         let status = |byte: u8| Status::ALL.into_iter().find(|status| *status as u8 == byte).unwrap_or(Status::Pending);
-        Ok(statuses.into_iter().map(status).collect())
+        Ok(Accepted { statuses: statuses.into_iter().map(status).collect(), index })
     }
 
-    /// A task of the cluster; with `wait`, once it has ended or the time is over.
+    /// A task of the cluster, as new as is asked for; with `wait`, once it has ended or the time is over.
     ///
     /// # Errors
     /// It is not on this node's books, and the leader cannot be asked.
-    pub async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
-        self.look_up(id, wait, Reach::Cluster).await
+    pub async fn task(&self, id: TaskId, wait: Duration, reading: Reading) -> Result<Option<TaskView>, NodeError> {
+        self.caught_up(reading.after).await?;
+        match reading.consistency {
+            Consistency::Usual => self.look_up(id, wait, Reach::Cluster).await,
+            Consistency::Linearizable => {
+                let look = async || self.look_up(id, wait, Reach::Confirmed).await;
+                self.insist(wait, look, |found| found.as_ref().is_some_and(|view| view.stale)).await
+            }
+            Consistency::Stale => self.stale_task(id, wait).await,
+        }
+    }
+
+    /// A task as this node's own books, or its outbox, have it.
+    async fn stale_task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
+        let found = self.look_up(id, wait, Reach::Here).await?;
+        let Some(view) = found else { return self.must_have_copy().map(|()| None) };
+        Ok(Some(TaskView { stale: true, as_of_index: Some(self.log_index().await?), ..view }))
     }
 
     /// The same, asking no further than `reach`.
@@ -276,28 +301,48 @@ impl Node {
     /// The task as whoever must know the newest knows it; as this voter's copy of the log has it where nobody can be
     /// asked.
     async fn find(&self, id: TaskId, wait: Duration, reach: Reach) -> Result<Option<TaskView>, NodeError> {
+        let votes = self.cluster.role().is_voter();
         let own = self.own_task(id).await?;
-        let Some(view) = own else { return self.ask_for(id, wait, reach).await };
         // What has ended stays as it is, and what only this node has nobody else knows better.
-        let final_here =
-            Status::parse(&view.status).is_some_and(|status| status.is_end() || status == Status::QueuedLocally);
-        if final_here || reach == Reach::Here || self.holds_newest().await {
+        let is_final = |view: &TaskView| {
+            let status = Status::parse(&view.status);
+            let ended = status.is_some_and(Status::is_end) && (reach != Reach::Confirmed || !votes);
+            ended || status == Some(Status::QueuedLocally)
+        };
+        if own.as_ref().is_some_and(is_final) || reach == Reach::Here || own.is_some() && !votes {
+            return Ok(own);
+        }
+        let newest = self.holds_newest().await;
+        // Read again, as of when it was the newest.
+        let own = if votes && newest { self.own_task(id).await? } else { own };
+        let Some(view) = own else { return self.find_elsewhere(id, wait, reach, newest).await };
+        if newest {
             return Ok(Some(view));
         }
         let asked = if self.cluster.leads() { Ok(None) } else { self.ask_for(id, wait, reach).await };
         match asked {
             Ok(Some(view)) => Ok(Some(view)),
+            // A leader that has not this entry yet, or not any more, is none.
             Ok(None) | Err(NodeError::Unavailable { .. }) => {
-                let as_of_index = Some(self.store.log_index().await.map_err(internal)?);
+                let as_of_index = Some(self.log_index().await?);
                 Ok(Some(TaskView { stale: true, as_of_index, ..view }))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Whether what lies here is the newest: this node keeps its own log, or leads the voters and they still agree.
-    async fn holds_newest(&self) -> bool {
-        !self.cluster.role().is_voter() || self.cluster.is_current().await
+    /// A task that is not on this node's books. That nobody has it is only said where the newest was looked at.
+    async fn find_elsewhere(
+        &self,
+        id: TaskId,
+        wait: Duration,
+        reach: Reach,
+        newest: bool,
+    ) -> Result<Option<TaskView>, NodeError> {
+        match self.ask_for(id, wait, reach).await? {
+            None if self.cluster.leads() && !newest => self.must_lead().await.map(|()| None),
+            found => Ok(found),
+        }
     }
 
     async fn is_own(&self, id: TaskId) -> Result<bool, NodeError> {

@@ -54,6 +54,12 @@ pub struct HeadView {
     pub checkpoint: String,
     /// Keys of those who signed it, as far as the node knows them.
     pub keys: Vec<KeyView>,
+    /// The nodes that it names as those who signed it.
+    #[serde(default)]
+    pub signers: Vec<String>,
+    /// How many nodes hold the ledger and sign its head.
+    #[serde(default)]
+    pub voters: usize,
 }
 
 /// `GET /ledger/rows`: rows in their order.

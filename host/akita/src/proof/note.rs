@@ -99,6 +99,15 @@ impl Head {
         self.names.iter().filter_map(|name| node_named(name)).collect()
     }
 
+    /// The signature of that key, as it stands there.
+    pub fn signature_of(&self, key: &LedgerKey) -> Option<[u8; 64]> {
+        let note = self.note.to_bytes();
+        let lines = note.split(|byte| *byte == b'\n').filter_map(|line| Signature::from_bytes(line).ok());
+        let mut signed = lines.filter(|one| *one.name() == key.origin());
+        // After the number of the key.
+        signed.next().and_then(|one| one.signature().try_into().ok())
+    }
+
     /// Checks the signatures of those whose keys are given: all of these must hold, and there must be one.
     pub fn check(&self, keys: &[LedgerKey]) -> Result<Proven, Fault> {
         let mut mine: Vec<&LedgerKey> = keys.iter().filter(|key| self.names.contains(&key.origin())).collect();

@@ -224,9 +224,14 @@ fn a_ledger_goes_on_from_each_of_its_older_heads_and_from_no_other() {
 #[test]
 fn a_checkpoint_carries_the_signatures_of_several_nodes() {
     let (first, second, third, book) = (signer(), signer(), signer(), book(9));
-    let note = second.cosign(&book.note(&first, 9)).unwrap();
-    let note = third.cosign(&note).unwrap();
+    let note = book.note(&first, 9);
+    let signed = second.cosign(&note).unwrap();
+    assert!(third.key.sign_too(&note, &signed).unwrap_err().0.contains("is false"), "another's signature");
+    assert!(second.key.sign_too(&note, &signed[1..]).is_err());
+    let note = second.key.sign_too(&note, &signed).unwrap();
+    let note = third.key.sign_too(&note, &third.cosign(&note).unwrap()).unwrap();
     assert!(third.cosign(&note).unwrap_err().0.contains("already"));
+    assert!(third.key.sign_too(&note, &signed).unwrap_err().0.contains("already"));
     let head = Head::read(&note).unwrap();
     assert_eq!(head.signers(), [first.key.node, second.key.node, third.key.node]);
     let proven = head.check(&[second.key, first.key, second.key]).unwrap();

@@ -154,7 +154,7 @@ fn marked(conn: &Connection, path: &Path, empty: bool) -> Found {
 }
 
 fn look_at_ledger(report: &mut CheckReport, conn: &Connection, key: Option<&LedgerKey>) {
-    match verify::verify_whole(conn, key) {
+    match verify::verify_whole(conn, key.map(std::slice::from_ref).unwrap_or_default()) {
         Err(error) => report.tell("ledger", Verdict::Bad, error.to_string()),
         Ok(found) => match found.problem {
             Some(problem) => report.tell("ledger", Verdict::Bad, problem),

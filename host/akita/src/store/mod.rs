@@ -12,6 +12,7 @@ use akita_core::{
     keys::KeyTurn,
     state::{Cluster, Enlisted, State},
     task::{Content, Status},
+    wire::Cosign,
 };
 
 mod archive;
@@ -76,6 +77,19 @@ pub struct Store {
     key: LedgerKey,
 }
 
+/// What a voter says to its leader's checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cosigning {
+    /// Its rows are the same; its signature over the same text.
+    Signed([u8; 64]),
+    /// It has not so many rows yet.
+    Behind,
+    /// Its own rows are others.
+    Differs,
+    /// The leader's signature is false.
+    Forged,
+}
+
 /// An opened database.
 pub(crate) struct Opened {
     pub(crate) store: Store,
@@ -107,7 +121,7 @@ pub(crate) fn open(dir: &DataDir, file: &str, signer: Signer) -> Result<Opened, 
 /// # Errors
 /// The file cannot be read. What does not agree is in the report.
 pub fn verify_file(path: &Path, key: &LedgerKey) -> Result<VerifyReport, StoreError> {
-    let verify = || ledger::verify::verify_whole(&connection::reader(path)?, Some(key));
+    let verify = || ledger::verify::verify_whole(&connection::reader(path)?, std::slice::from_ref(key));
     verify().map_err(|source| StoreError::Open { path: path.to_owned(), source: Box::new(source) })
 }
 
@@ -313,8 +327,42 @@ impl Store {
     /// # Errors
     /// The database cannot be read. What does not agree is in the report.
     pub async fn verify(&self) -> Result<VerifyReport, StoreError> {
-        let key = self.key;
-        self.readers.read_long(move |conn| ledger::verify::verify_whole(conn, Some(&key))).await
+        self.verify_with(Vec::new()).await
+    }
+
+    /// The same with the signatures of `others` under its checkpoints.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn verify_with(&self, others: Vec<LedgerKey>) -> Result<VerifyReport, StoreError> {
+        let keys: Vec<LedgerKey> = [self.key].into_iter().chain(others).collect();
+        self.readers.read_long(move |conn| ledger::verify::verify_whole(conn, &keys)).await
+    }
+
+    /// This node's signature under a checkpoint that `leader` has signed, if the rows here are those under it.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn cosign(&self, leader: LedgerKey, asked: Cosign) -> Result<Cosigning, StoreError> {
+        let Cosign { size, root, signature } = asked;
+        let Ok(note) = leader.signed(size, root, &signature) else { return Ok(Cosigning::Forged) };
+        match self.readers.read(move |conn| ledger::root_of(conn, size)).await? {
+            None => return Ok(Cosigning::Behind),
+            Some(own) if own.0 != root => return Ok(Cosigning::Differs),
+            Some(_) => {}
+        }
+        let signed = self.writer.write(SMALL, move |machine| Ok(machine.ledger.cosign(&note).ok())).await?;
+        Ok(signed.map_or(Cosigning::Forged, Cosigning::Signed))
+    }
+
+    /// Keeps another node's signature under the checkpoint over `size` rows. False where that has it, or there is none, or
+    /// the signature is false.
+    ///
+    /// # Errors
+    /// The writer failed or was closed.
+    pub async fn add_signature(&self, size: u64, key: LedgerKey, signature: Vec<u8>) -> Result<bool, StoreError> {
+        let add = move |machine: &mut Machine| ledger::add_signature(&machine.conn, size, &key, &signature);
+        self.writer.write(SMALL, add).await
     }
 
     /// All that is in the outbox, oldest first.
@@ -354,7 +402,8 @@ impl Store {
 
     /// Writes the replicated state, as it is now, into a new file. Says which entry it holds, as noted.
     pub(crate) async fn raft_export(&self, to: std::path::PathBuf) -> Result<(), StoreError> {
-        self.readers.read_long(move |conn| raft::export(conn, &to, raft::Export::Snapshot)).await
+        let from = self.readers.path().to_owned();
+        self.readers.read_long(move |_| raft::export(&from, &to, raft::Export::Snapshot)).await
     }
 
     /// A note in an exported file.
@@ -372,7 +421,8 @@ impl Store {
         let (archives, readers) = (self.archives.clone(), self.readers.clone());
         let file = archives.file(&name)?;
         let to = file.clone();
-        readers.read_long(move |conn| raft::export(conn, &to, raft::Export::Archive)).await?;
+        let from = readers.path().to_owned();
+        readers.read_long(move |_| raft::export(&from, &to, raft::Export::Archive)).await?;
         archives.settle(&file)
     }
 }

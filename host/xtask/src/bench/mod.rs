@@ -6,6 +6,7 @@ mod cluster;
 mod load;
 mod plugins;
 mod single;
+mod snapshot;
 mod table;
 
 use std::fs;
@@ -38,6 +39,8 @@ pub struct Args {
 enum What {
     /// Plugins only: runs a second, how soon a guest is stopped, what spinning guests cost a node, 200 plugins at a start
     Plugins,
+    /// Snapshots only: the state of 100,000 tasks for a node that begins to vote
+    Snapshot,
 }
 
 /// What every measurement needs.
@@ -61,6 +64,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<()> {
     let mut table = Table::default();
     match args.what {
         Some(What::Plugins) => plugins::measure(paths, &bench, &mut table)?,
+        Some(What::Snapshot) => snapshot::measure(&bench, &mut table)?,
         None => {
             size(&bench.binary, &mut table)?;
             baseline::disk(&bench, &mut table)?;

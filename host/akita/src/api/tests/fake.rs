@@ -11,6 +11,7 @@ use tracing::Level;
 use crate::api::{Backend, LedgerFilter};
 use crate::blobs::BlobId;
 use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
+use crate::reading::Reading;
 use crate::telemetry::LogLine;
 use crate::view::{
     BlobList, BlobPut, ClusterView, GovernedView, KeyView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
@@ -95,12 +96,12 @@ impl Backend for Fake {
             let first = inner.submitted.len();
             inner.submitted.extend(tasks);
             let ids = first..inner.submitted.len();
-            Ok(ids.map(|id| SubmittedView { task_id: id.to_string(), status: "pending".into() }).collect())
+            Ok(ids.map(|id| SubmittedView { task_id: id.to_string(), status: "pending".into(), index: None }).collect())
         })
     }
 
-    async fn task(&self, id: TaskId, wait: Duration) -> Result<Option<TaskView>, NodeError> {
-        self.ask(format!("task {id} {}", wait.as_secs_f64()))?;
+    async fn task(&self, id: TaskId, wait: Duration, reading: Reading) -> Result<Option<TaskView>, NodeError> {
+        self.ask(format!("task {id} {}{reading}", wait.as_secs_f64()))?;
         assert!(!self.set(|inner| inner.panics), "told to panic");
         if let Some(begun) = self.set(|inner| inner.endless.clone()).filter(|_| !wait.is_zero()) {
             begun.notify_one();
@@ -128,25 +129,42 @@ impl Backend for Fake {
         }))
     }
 
-    async fn tasks(&self, status: Option<Status>, limit: u32) -> Result<TaskList, NodeError> {
-        self.ask(format!("tasks {} {limit}", status.map_or("any", Status::as_str)))?;
+    async fn tasks(&self, status: Option<Status>, limit: u32, reading: Reading) -> Result<TaskList, NodeError> {
+        self.ask(format!("tasks {} {limit}{reading}", status.map_or("any", Status::as_str)))?;
         Ok(TaskList { tasks: vec![task_view(TaskId::default())], stale: false, as_of_index: None })
     }
 
-    async fn ledger(&self, filter: LedgerFilter) -> Result<LedgerPage, NodeError> {
-        self.ask(format!("{filter:?}"))?;
+    async fn ledger(&self, filter: LedgerFilter, reading: Reading) -> Result<LedgerPage, NodeError> {
+        self.ask(format!("{filter:?}{reading}"))?;
         Ok(LedgerPage { rows: vec![], total: 7, stale: false, as_of_index: None })
     }
 
     async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
         self.ask(format!("verify {local}"))?;
         let (root, signers) = ("00".into(), vec!["ab".into()]);
-        Ok(VerifyView { ok: true, rows: 7, root, checkpoints: 1, signed_rows: 7, problem: None, signers })
+        Ok(VerifyView {
+            ok: true,
+            rows: 7,
+            root,
+            checkpoints: 1,
+            signed_rows: 7,
+            problem: None,
+            signers,
+            unchecked: vec![],
+            voters: 1,
+        })
     }
 
     async fn ledger_head(&self, local: bool) -> Result<HeadView, NodeError> {
         self.ask(format!("head {local}"))?;
-        Ok(HeadView { size: 7, root: "00".into(), checkpoint: "akita/ab\n7\n".into(), keys: vec![] })
+        Ok(HeadView {
+            size: 7,
+            root: "00".into(),
+            checkpoint: "akita/ab\n7\n".into(),
+            keys: vec![],
+            signers: vec![],
+            voters: 1,
+        })
     }
 
     async fn ledger_rows(&self, from: u64, limit: u32, local: bool) -> Result<RowsPage, NodeError> {
@@ -171,8 +189,8 @@ impl Backend for Fake {
         KeyList { keys: vec![] }
     }
 
-    async fn cluster(&self) -> Result<ClusterView, NodeError> {
-        self.ask("cluster".into())?;
+    async fn cluster(&self, reading: Reading) -> Result<ClusterView, NodeError> {
+        self.ask(format!("cluster{reading}"))?;
         Ok(ClusterView {
             cluster_name: "akita".into(),
             cluster_id: None,
@@ -185,11 +203,13 @@ impl Backend for Fake {
             merging_into: None,
             key_rotation: None,
             problems: vec![],
+            stale: false,
+            as_of_index: None,
         })
     }
 
-    async fn members(&self) -> Result<MembersView, NodeError> {
-        self.ask("members".into())?;
+    async fn members(&self, reading: Reading) -> Result<MembersView, NodeError> {
+        self.ask(format!("members{reading}"))?;
         Ok(MembersView {
             cluster_id: "ab".into(),
             leader_id: None,
@@ -199,6 +219,8 @@ impl Backend for Fake {
             fresh: true,
             members: vec![],
             problems: vec![],
+            stale: false,
+            as_of_index: None,
         })
     }
 

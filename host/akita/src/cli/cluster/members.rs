@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::client::{Client, parse};
+use crate::cli::reading::Fresh;
 use crate::cli::render::{Align, Table, short_id, state, tame};
 use crate::cli::session::Session;
 use crate::cli::shutdown::agreed;
@@ -17,7 +18,10 @@ use crate::exit::ExitError;
 #[command(after_help = "Examples:
   akita cluster members
   akita cluster members -o json")]
-pub struct Members {}
+pub struct Members {
+    #[command(flatten)]
+    fresh: Fresh,
+}
 
 /// Let a node vote again, as soon as there are enough for 3 or 5 voters
 #[derive(Debug, Args)]
@@ -101,8 +105,9 @@ pub struct ForceNew {
     yes: bool,
 }
 
-pub fn members(session: &mut Session<'_>, globals: &Globals) -> Result<(), ExitError> {
-    let reply = Client::new(session, globals)?.get("/cluster/members", &[])?;
+pub fn members(session: &mut Session<'_>, globals: &Globals, args: &Members) -> Result<(), ExitError> {
+    let client = Client::new(session, globals)?;
+    let reply = args.fresh.get(session, &client, "/cluster/members", vec![])?;
     session.show(globals.output, &reply, render)
 }
 

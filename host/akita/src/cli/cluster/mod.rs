@@ -31,7 +31,7 @@ pub enum Cluster {
 pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Cluster) -> Result<(), ExitError> {
     match verb {
         Cluster::Status(args) => status::run(session, globals, args),
-        Cluster::Members(_) => members::members(session, globals),
+        Cluster::Members(args) => members::members(session, globals, args),
         Cluster::Promote(args) => members::promote(session, globals, args),
         Cluster::Demote(args) => members::demote(session, globals, args),
         Cluster::Remove(args) => members::remove(session, globals, args),

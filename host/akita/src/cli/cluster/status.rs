@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::members::problems;
 use crate::cli::Globals;
 use crate::cli::client::Client;
+use crate::cli::reading::Fresh;
 use crate::cli::render::{Align, Table, age, cut, duration, short_id, state};
 use crate::cli::session::Session;
 use crate::cli::view::View;
@@ -18,14 +19,19 @@ use crate::exit::ExitError;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   akita cluster status
+  akita cluster status --consistent
   akita --target-node-api http://127.0.0.1:8001 cluster status -o json")]
-pub struct Status {}
+pub struct Status {
+    #[command(flatten)]
+    fresh: Fresh,
+}
 
 /// Characters of the list of actions that are shown; `-o json` has all of them.
 const ACTIONS_SHOWN: usize = 60;
 
-pub fn run(session: &mut Session<'_>, globals: &Globals, _args: &Status) -> Result<(), ExitError> {
-    let reply = Client::new(session, globals)?.get("/cluster/status", &[])?;
+pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Status) -> Result<(), ExitError> {
+    let client = Client::new(session, globals)?;
+    let reply = args.fresh.get(session, &client, "/cluster/status", vec![])?;
     session.show(globals.output, &reply, render)
 }
 

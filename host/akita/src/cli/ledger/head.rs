@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::local;
 use crate::cli::client::{Client, parse};
+use crate::cli::render::counted;
 use crate::cli::session::Session;
 use crate::cli::view::View;
 use crate::cli::{Globals, Output};
@@ -27,6 +28,13 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &ShowHead) -> Res
     let reply = Client::new(session, globals)?.get("/ledger/head", &local(args.local))?;
     match globals.output {
         Output::Json => session.show_json(&reply),
-        Output::Text => session.print(View(&parse(&reply)?).text("checkpoint")),
+        Output::Text => {
+            let head = parse(&reply)?;
+            let (signed, voters) = (View(&head).words("signers").len(), View(&head).count("voters").unwrap_or(1));
+            if voters > 1 {
+                session.note(&format!("signed by {signed} of {}", counted(voters, "voter")));
+            }
+            session.print(View(&head).text("checkpoint"))
+        }
     }
 }

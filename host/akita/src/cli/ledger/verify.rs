@@ -71,6 +71,24 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Verify) -> Resul
     Err(error.hint(hint))
 }
 
+/// Who signed the newest checkpoint, of how many that could.
+fn signers(found: View<'_>) -> String {
+    let (signed, unchecked) = (found.words("signers"), found.words("unchecked"));
+    if signed.is_empty() {
+        return String::new();
+    }
+    let of = match found.count("voters") {
+        Some(voters @ 2..) => format!("{} of {voters} voters: ", signed.len()),
+        _ => String::new(),
+    };
+    let unknown = if unchecked.is_empty() {
+        String::new()
+    } else {
+        format!("not checked, the key is not known here: {}\n", unchecked.join(", "))
+    };
+    format!("signed by  {of}{}\n{unknown}", signed.join(", "))
+}
+
 fn render(reply: &Value, _now: Timestamp) -> String {
     let found = View(reply);
     if !found.is("ok") {
@@ -83,8 +101,7 @@ fn render(reply: &Value, _now: Timestamp) -> String {
     if count("checkpoints") == 0 {
         return format!("{}: {rows}, no signed checkpoint yet\nroot  {root}\n", "the ledger verifies".green());
     }
-    let signers = found.words("signers").join(", ");
-    let signers = if signers.is_empty() { signers } else { format!("signed by  {signers}\n") };
+    let signers = signers(found);
     let verifies = "the ledger verifies".green();
     format!("{verifies}: {rows}, {signed} of them under {checkpoints}\nroot  {root}\n{signers}")
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::cli::Globals;
 use crate::cli::client::Client;
+use crate::cli::reading::Fresh;
 use crate::cli::render::{Align, Table, counted, cut, relative, short_id, tame, thousands};
 use crate::cli::session::Session;
 use crate::cli::view::View;
@@ -31,8 +32,10 @@ pub struct ViewRows {
     #[arg(long, value_name = "ID")]
     task: Option<String>,
     /// The asked node's own copy, without asking the leader
-    #[arg(long)]
+    #[arg(long, conflicts_with = "consistent")]
     local: bool,
+    #[command(flatten)]
+    fresh: Fresh,
 }
 
 /// Characters of the details that are shown; `-o json` has all of them.
@@ -43,7 +46,8 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &ViewRows) -> Res
     query.extend(args.event_type.as_ref().map(|kind| ("event_type", kind.to_ascii_uppercase())));
     query.extend(args.task.clone().map(|task| ("task_id", task)));
     query.extend(args.local.then(|| ("local", "true".to_owned())));
-    let reply = Client::new(session, globals)?.get("/ledger", &query)?;
+    let client = Client::new(session, globals)?;
+    let reply = args.fresh.get(session, &client, "/ledger", query)?;
     session.show(globals.output, &reply, render)
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::outcome::progress;
 use crate::cli::Globals;
 use crate::cli::client::Client;
+use crate::cli::reading::Fresh;
 use crate::cli::render::{Align, Table, cut, relative, short_id, state, tame};
 use crate::cli::session::Session;
 use crate::cli::view::View;
@@ -25,6 +26,8 @@ pub struct List {
     /// How many at most
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
+    #[command(flatten)]
+    fresh: Fresh,
 }
 
 /// The states of a task, as the node calls them.
@@ -37,7 +40,8 @@ const NOTE_SHOWN: usize = 60;
 pub fn run(session: &mut Session<'_>, globals: &Globals, args: &List) -> Result<(), ExitError> {
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.status.clone().map(|status| ("status", status)));
-    let reply = Client::new(session, globals)?.get("/tasks", &query)?;
+    let client = Client::new(session, globals)?;
+    let reply = args.fresh.get(session, &client, "/tasks", query)?;
     session.show(globals.output, &reply, render)
 }
 

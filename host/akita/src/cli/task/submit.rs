@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::input::{self, Tasks};
 use super::outcome;
 use super::wait::Wait;
-use crate::cli::client::{Client, parse};
+use crate::cli::client::{Client, parse, task_path};
+use crate::cli::reading::Fresh;
 use crate::cli::render::{counted, duration, short_id, tame, thousands};
 use crate::cli::session::Session;
 use crate::cli::view::View;
@@ -48,6 +49,9 @@ pub struct Submit {
     /// Wait until it has ended and print the result
     #[arg(short, long)]
     wait: bool,
+    /// Return when the asked node shows it, whichever node accepted it
+    #[arg(long, conflicts_with = "wait")]
+    wait_visible: bool,
     /// Stop waiting after this time; the task goes on
     #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = seconds)]
     timeout: Option<Duration>,
@@ -98,6 +102,7 @@ fn one(
     let accepted = parse(reply)?;
     let id = View(&accepted).text("task_id").to_owned();
     if !args.wait {
+        see(session, args, client, View(&accepted))?;
         if globals.output == Output::Json {
             return session.show_json(reply);
         }
@@ -119,6 +124,20 @@ fn one(
     outcome::verdict(&task)?;
     session.note(&told(View(&task)));
     Ok(())
+}
+
+/// Waits until the asked node shows what was accepted, if asked to.
+fn see(session: &mut Session<'_>, args: &Submit, client: &Client, accepted: View<'_>) -> Result<(), ExitError> {
+    if !args.wait_visible {
+        return Ok(());
+    }
+    let id = accepted.text("task_id");
+    let Some(index) = accepted.count("index") else {
+        let status = accepted.text("status");
+        return Err(ExitError::new(ExitCode::Unavailable, format!("task {id} is {status}, and not accepted yet"))
+            .hint(format!("the node sends it when somebody leads; look again with: akita task status {id}")));
+    };
+    Fresh::after(index).get(session, client, &task_path(id)?, vec![]).map(drop)
 }
 
 /// How an ended task went, for people.
@@ -146,6 +165,9 @@ fn batch(
     let accepted = accepted.as_array().cloned().unwrap_or_default();
     let ids: Vec<&str> = accepted.iter().map(|task| View(task).text("task_id")).collect();
     if !args.wait {
+        if let Some(last) = accepted.last() {
+            see(session, args, client, View(last))?;
+        }
         if globals.output == Output::Json {
             return session.show_json(reply);
         }

@@ -13,10 +13,13 @@ use openraft::{alias::SnapshotOf, raft::AppendEntriesResponse};
 use serde::Serialize;
 use tempfile::TempPath;
 
+use crate::killpoint::Point;
+
 use super::{
     Engine,
     machine::{SnapshotData, Source},
     network::{PIECE_BYTES, what},
+    packed::MAX_STATE_BYTES,
     types::{SnapshotMeta, Types, Vote, pack, unpack},
 };
 
@@ -121,6 +124,9 @@ impl Incoming {
         if call.body.len() > PIECE_BYTES {
             return Err("a piece that is too large".into());
         }
+        if piece.total > MAX_STATE_BYTES || piece.offset.saturating_add(call.body.len() as u64) > piece.total {
+            return Err(format!("a snapshot has at most {MAX_STATE_BYTES} bytes, and no piece lies behind its end"));
+        }
         let mut snapshots = lock(&self.snapshots);
         if snapshots.get(&from).is_none_or(|arriving| arriving.of != piece.of) {
             if snapshots.len() >= MAX_SENDERS {
@@ -138,6 +144,7 @@ impl Incoming {
             };
             write().map_err(|error: std::io::Error| error.to_string())?;
             arriving.written += call.body.len() as u64;
+            Point::MidSnapshotTransfer.reach();
         }
         Ok(pack(&arriving.written))
     }
@@ -146,6 +153,7 @@ impl Incoming {
         let (vote, meta, of): (Vote, SnapshotMeta, u32) = unpack(body).map_err(|error| error.to_string())?;
         let arrived = lock(&self.snapshots).remove(&from).filter(|arrived| arrived.of == of);
         let path = arrived.ok_or("that snapshot did not arrive")?.path;
+        let path = self.source.unpack(path).await.map_err(|error| error.to_string())?;
         // The engine takes for granted that it is what it is said to be.
         let holds = self.source.meta(&path).await.map_err(|error| error.to_string())?;
         if holds != meta || meta.last_log_id.as_ref().is_some_and(|id| id.leader_id > vote.leader_id) {

@@ -16,7 +16,10 @@ use openraft::{
 };
 
 use super::types::{Entry, LogId, Types, Vote, as_io, pack, unpack};
-use crate::store::{SMALL, Store, Writer, note};
+use crate::{
+    killpoint::Point,
+    store::{Machine, SMALL, Store, Writer, note},
+};
 
 /// Bytes of entries that are kept in memory beside those that are not on the disk yet: what a voter that lags by a
 /// second or two asks for.
@@ -165,7 +168,9 @@ impl RaftLogStorage<Types> for Log {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let vote = pack(vote);
-        self.writer.write(SMALL, move |machine| machine.raft_note(note::VOTE, &vote)).await.map_err(as_io)
+        self.writer.write(SMALL, move |machine| machine.raft_note(note::VOTE, &vote)).await.map_err(as_io)?;
+        Point::AfterVoteSaved.reach();
+        Ok(())
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
@@ -187,6 +192,7 @@ impl RaftLogStorage<Types> for Log {
         let log = self.clone();
         let done = move |outcome: Result<(), _>| {
             if outcome.is_ok() {
+                Point::AfterAppendFlushed.reach();
                 let mut recent = log.recent();
                 recent.flushed = recent.flushed.max(last);
                 recent.shrink();
@@ -194,7 +200,12 @@ impl RaftLogStorage<Types> for Log {
             callback.io_completed(outcome.map_err(as_io));
         };
         let units = u32::try_from(units).unwrap_or(u32::MAX);
-        self.writer.write_then(units, move |machine| machine.raft_append(&rows), done).await.map_err(as_io)
+        let write = move |machine: &mut Machine| {
+            machine.raft_append(&rows)?;
+            Point::BeforeAppendFlushed.reach();
+            Ok(())
+        };
+        self.writer.write_then(units, write, done).await.map_err(as_io)
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use futures_util::{Stream, StreamExt};
@@ -18,11 +19,12 @@ use tempfile::TempPath;
 use tokio::sync::oneshot;
 
 use super::{
-    Shared,
+    Shared, packed,
     types::{Entry, LogId, Membership, SnapshotMeta, Types, as_io, cluster_of, pack, unpack},
 };
 use crate::{
     consensus::{Applied, Committed, Event},
+    killpoint::Point,
     store::{Job, Machine, Position, SMALL, Store, StoreError, Writer, note},
 };
 
@@ -44,7 +46,7 @@ pub(crate) enum SnapshotData {
     File(TempPath),
 }
 
-/// The file of a snapshot, and what it holds.
+/// The file of a snapshot as it travels, and what it holds.
 pub(super) struct SnapshotFile {
     pub(super) path: TempPath,
     pub(super) meta: SnapshotMeta,
@@ -61,12 +63,32 @@ impl Source {
         Ok(tempfile::Builder::new().prefix("snapshot-").suffix(".db").tempfile_in(&self.dir)?.into_temp_path())
     }
 
-    /// Copies the state as it is now.
-    pub(super) async fn copy(&self) -> io::Result<SnapshotFile> {
+    /// Copies the state as it is now, beside the writer and off the async threads.
+    async fn copy(&self) -> io::Result<TempPath> {
         let path = self.new_file()?;
         self.store.raft_export(path.to_path_buf()).await.map_err(as_io)?;
-        let meta = self.meta(&path).await?;
+        Ok(path)
+    }
+
+    /// The same, ready to travel.
+    pub(super) async fn pack(&self) -> io::Result<SnapshotFile> {
+        let begun = Instant::now();
+        let copy = self.copy().await?;
+        let meta = self.meta(&copy).await?;
+        let (copied, path) = (begun.elapsed(), self.new_file()?);
+        let (from, to) = (copy.to_path_buf(), path.to_path_buf());
+        let (size, packed) = blocking(move || packed::pack(&from, &to)).await?;
+        let (copy_ms, pack_ms) = (copied.as_millis(), (begun.elapsed() - copied).as_millis());
+        tracing::info!(copy_ms, pack_ms, bytes = size, packed_bytes = packed, "took a snapshot for another voter");
         Ok(SnapshotFile { path, meta })
+    }
+
+    /// The state in a file that came from another voter.
+    pub(super) async fn unpack(&self, packed: TempPath) -> io::Result<TempPath> {
+        let path = self.new_file()?;
+        let to = path.to_path_buf();
+        blocking(move || packed::unpack(&packed, &to)).await?;
+        Ok(path)
     }
 
     /// What a file of the state holds.
@@ -79,6 +101,10 @@ impl Source {
             last_membership: membership.map(|bytes| unpack(&bytes)).transpose()?.unwrap_or_default(),
         })
     }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// The state machine as the engine sees it.
@@ -171,7 +197,7 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
         let path = match snapshot {
-            SnapshotData::Here(source) => source.copy().await?.path,
+            SnapshotData::Here(source) => source.copy().await?,
             SnapshotData::File(path) => path,
         };
         let file = path.to_path_buf();
@@ -181,6 +207,7 @@ impl RaftStateMachine<Types> for StateMachine {
         }
         let import = move |machine: &mut Machine| machine.raft_import(&file);
         self.writer.write(SMALL, import).await.map_err(as_io)?;
+        Point::AfterSnapshotInstalledBeforeLogPurge.reach();
         self.shared.send(Event::Replaced);
         self.applied.clone_from(&meta.last_log_id);
         self.membership.clone_from(&meta.last_membership);
@@ -252,11 +279,14 @@ impl Job for Apply {
         if let Some(membership) = &self.membership {
             machine.raft_note(note::MEMBERSHIP, membership)?;
         }
-        machine.raft_note(note::APPLIED, &self.applied)
+        machine.raft_note(note::APPLIED, &self.applied)?;
+        Point::BeforeApplyCommitted.reach();
+        Ok(())
     }
 
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>) {
         if outcome.is_ok() {
+            Point::AfterApplyCommitted.reach();
             for event in self.done {
                 if let Event::Applied(Applied { index, time, replies, own: Some(own), .. }) = &event
                     && let Some(waiter) = self.shared.take_waiter(*own)

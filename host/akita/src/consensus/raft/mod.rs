@@ -5,6 +5,7 @@ mod incoming;
 mod log;
 mod machine;
 mod network;
+mod packed;
 mod role;
 #[cfg(test)]
 mod suite;

@@ -1,7 +1,11 @@
 //! The engine's calls to other voters. Each is one message, or several where its body is large; the transport carries
 //! them. What is said there is not looked at here.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use akita_core::{
     NodeId, tuning,
@@ -46,8 +50,10 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 const ROUND_TRIPS: u32 = 20;
 /// Time for installing a snapshot, or for one piece of it.
 const INSTALL_WAIT: Duration = Duration::from_secs(600);
-/// Attempts for one piece of a snapshot, with a pause: the transfer goes on where it was.
-const PIECE_ATTEMPTS: u32 = 10;
+/// For how long a transfer of a snapshot stands still before it is given up: a link may be gone for some minutes, and it
+/// goes on where it was.
+const STANDSTILL: Duration = Duration::from_secs(600);
+/// Pause before a piece is sent again.
 const PIECE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes a client for each voter.
@@ -105,7 +111,7 @@ impl Client {
         let bytes = tokio::fs::metadata(&file.path).await.map_err(|error| error.to_string())?.len();
         let slow = self.transport.rtt_ms(self.node) >= tuning::SLOW_RTT_MS;
         let most = if slow { SLOW_PIECE_BYTES } else { PIECE_BYTES };
-        let (mut offset, mut failures) = (0, 0);
+        let (mut offset, mut moved) = (0, Instant::now());
         while offset < bytes {
             let path = file.path.to_path_buf();
             let read = tokio::task::spawn_blocking(move || read_at(&path, offset, most)).await;
@@ -114,16 +120,17 @@ impl Client {
             match self.send(what::SNAPSHOT_PIECE, body, Some(piece), INSTALL_WAIT).await {
                 Ok(answer) => {
                     let reached: u64 = unpack(&answer).map_err(|error| error.to_string())?;
-                    failures = if reached > offset { 0 } else { failures + 1 };
+                    if reached > offset {
+                        moved = Instant::now();
+                    }
                     offset = reached.min(bytes);
                 }
                 Err(error) => {
-                    failures += 1;
                     tracing::debug!(node = %self.node, offset, error, "a piece of a snapshot did not arrive");
                     tokio::time::sleep(PIECE_PAUSE).await;
                 }
             }
-            if failures >= PIECE_ATTEMPTS {
+            if moved.elapsed() >= STANDSTILL {
                 return Err("the other voter takes no more of the snapshot".into());
             }
         }
@@ -176,8 +183,9 @@ impl RaftNetworkV2<Types> for Client {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let lost = |why: String| StreamingError::Unreachable(Unreachable::from_string(why));
         let file = match snapshot.snapshot {
-            SnapshotData::Here(source) => source.copy().await.map_err(|error| lost(error.to_string()))?,
-            SnapshotData::File(path) => SnapshotFile { path, meta: snapshot.meta },
+            SnapshotData::Here(source) => source.pack().await.map_err(|error| lost(error.to_string()))?,
+            // One that has just come in itself: whoever leads sends its own state.
+            SnapshotData::File(_) => return Err(lost("that snapshot is not this voter's own".into())),
         };
         // The state may have gone on under a newer leader while it was copied; that one sends it then.
         if file.meta.last_log_id.as_ref().is_some_and(|id| id.leader_id > vote.leader_id) {

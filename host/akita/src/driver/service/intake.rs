@@ -5,7 +5,10 @@ use akita_core::{Command, NodeId, Reply, Status, TaskId, command::RequeueCause, 
 use tokio::sync::oneshot;
 
 use super::{LAZY_ACK_MS, Service, Waiter, now, ticks};
-use crate::{driver::Incoming, view::NodeError};
+use crate::{
+    driver::{Accepted, Incoming},
+    view::NodeError,
+};
 
 /// Full queues of other clusters that may come in on top of the own one: handed-over tasks are not to be turned away for
 /// long, and still must not fill the memory.
@@ -18,7 +21,7 @@ impl Service {
         &mut self,
         mut tasks: Vec<Incoming>,
         imported: bool,
-        reply: oneshot::Sender<Result<Vec<Status>, NodeError>>,
+        reply: oneshot::Sender<Result<Accepted, NodeError>>,
     ) {
         if let Err(error) = self.admit(&mut tasks, imported) {
             let _ = reply.send(Err(error));

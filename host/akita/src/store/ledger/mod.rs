@@ -7,8 +7,10 @@ use akita_core::{
     event::LedgerRow,
     id::{Millis, TaskId},
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tlog_tiles::{Hash, record_hash, stored_hash_count};
+
+use crate::{killpoint::Point, proof::Fault};
 
 use super::{
     MAX_ROWS, counters,
@@ -24,7 +26,7 @@ mod tests;
 pub(super) mod tree;
 pub(super) mod verify;
 
-use checkpoint::Signer;
+use checkpoint::{LedgerKey, Signer};
 use tree::Edge;
 
 /// Rows after which a checkpoint is signed: at 10,000 rows a second that is 2.5 signatures of some 30 µs.
@@ -72,6 +74,7 @@ impl Ledger {
             row.task.map(|task| task.0),
             details_text(&row.details),
         ])?;
+        Point::MidLedgerAppend.reach();
         let (first, hashes) = self.edge.next(record_hash(&row.leaf()));
         let mut insert = conn.prepare_cached("INSERT INTO ledger_hashes (idx, hash) VALUES (?1, ?2)")?;
         for (at, hash) in hashes.iter().enumerate() {
@@ -80,6 +83,11 @@ impl Ledger {
         self.edge.push(first, &hashes);
         self.unsigned_since.get_or_insert_with(Instant::now);
         Ok(())
+    }
+
+    /// This node's signature under another's checkpoint, see [`Signer::cosign`].
+    pub(super) fn cosign(&self, note: &str) -> Result<[u8; 64], Fault> {
+        self.signer.cosign(note)
     }
 
     /// How long until a checkpoint is due, if rows have none yet.
@@ -100,6 +108,32 @@ impl Ledger {
         self.signed = size;
         Ok(())
     }
+}
+
+/// Adds another node's signature to the checkpoint over `size` rows. False where there is none, or it has it already.
+pub(super) fn add_signature(
+    conn: &Connection,
+    size: u64,
+    key: &LedgerKey,
+    signature: &[u8],
+) -> Result<bool, StoreError> {
+    let note: Option<String> = conn
+        .prepare_cached("SELECT note FROM checkpoints WHERE size = ?1")?
+        .query_row([size.cast_signed()], |row| row.get(0))
+        .optional()?;
+    let Some(note) = note.and_then(|note| key.sign_too(&note, signature).ok()) else { return Ok(false) };
+    conn.prepare_cached("UPDATE checkpoints SET note = ?2 WHERE size = ?1")?
+        .execute(params![size.cast_signed(), note])?;
+    Ok(true)
+}
+
+/// The root of the first `size` rows; none where there are not as many.
+pub(super) fn root_of(conn: &Connection, size: u64) -> Result<Option<Hash>, StoreError> {
+    let moment = conn.unchecked_transaction()?;
+    if length(&moment)? < size {
+        return Ok(None);
+    }
+    Ok(Some(Edge::load(&moment, size)?.root()))
 }
 
 /// Where the ledger ends, how much of it is signed, and since when not all is.

@@ -1,12 +1,13 @@
 //! That nothing in the ledger can be changed unseen, and that what is found names the row.
 
-use akita_core::{command::Command, event::EventType};
+use akita_core::{NodeId, command::Command, event::EventType, wire::Cosign};
 use rusqlite::Connection;
 
 use super::{CHECKPOINT_ROWS, verify::VerifyReport};
+use crate::proof::Head;
 use crate::store::{
-    StoreError,
-    testing::{Log, ME, clock, signer, submit, task},
+    Cosigning, StoreError,
+    testing::{Log, ME, clock, execute, signer, signer_of, submit, task},
     verify_file,
 };
 
@@ -183,4 +184,59 @@ async fn rows_and_stretches_are_proved_up_to_a_head_that_covers_them() {
     tlog_tiles::check_tree(&consistency, range.head.size, root, 7, edge.root()).unwrap();
     let report = store.verify().await.unwrap();
     assert_eq!((report.ok, report.signers), (true, vec![ME]));
+}
+
+#[tokio::test]
+async fn a_voter_signs_what_its_own_ledger_says_and_nothing_else() {
+    let log = Log::new().await;
+    log.one(submit(task(1))).await;
+    let (leader, store) = (signer_of(NodeId([2; 16])), &log.opened.store);
+    let head = store.ledger_head().await.unwrap();
+    let asked = |size: u64, root: [u8; 32]| {
+        let note = leader.note(size, tlog_tiles::Hash(root));
+        let signature = Head::read(&note).unwrap().signature_of(&leader.key).unwrap();
+        (note, Cosign { size, root, signature })
+    };
+    let (note, right) = asked(head.rows, head.root);
+    let Cosigning::Signed(signature) = store.cosign(leader.key, right.clone()).await.unwrap() else {
+        panic!("it is signed");
+    };
+    let both = signer().key.sign_too(&note, &signature).unwrap();
+    assert_eq!(Head::read(&both).unwrap().check(&[leader.key, signer().key]).unwrap().signers.len(), 2);
+    let (_, ahead) = asked(head.rows + 1, head.root);
+    assert_eq!(store.cosign(leader.key, ahead).await.unwrap(), Cosigning::Behind);
+    let (_, other) = asked(head.rows - 1, head.root);
+    assert_eq!(store.cosign(leader.key, other).await.unwrap(), Cosigning::Differs);
+    let (_, other) = asked(head.rows, [7; 32]);
+    assert_eq!(store.cosign(leader.key, other).await.unwrap(), Cosigning::Differs);
+    let forged = Cosign { root: [7; 32], ..right };
+    assert_eq!(store.cosign(leader.key, forged).await.unwrap(), Cosigning::Forged);
+}
+
+#[tokio::test]
+async fn signatures_of_others_are_kept_under_a_checkpoint_and_checked_with_it() {
+    let log = Log::new().await;
+    let (other, store) = (signer_of(NodeId([2; 16])), &log.opened.store);
+    let head = store.signed_head(None).await.unwrap().unwrap();
+    let signature = other.cosign(&head.note).unwrap().to_vec();
+    let add = async |size, signature: &[u8]| store.add_signature(size, other.key, signature.to_vec()).await.unwrap();
+    assert!(!add(head.size + 1, &signature).await, "there is no such checkpoint");
+    assert!(!add(head.size, &[7; 64]).await, "false");
+    assert!(!add(head.size, &signature[1..]).await);
+    assert!(add(head.size, &signature).await);
+    assert!(!add(head.size, &signature).await, "once");
+    let report = store.verify_with(vec![other.key]).await.unwrap();
+    assert_eq!((report.ok, report.signers), (true, vec![ME, other.key.node]));
+    let report = store.verify().await.unwrap();
+    assert_eq!((report.ok, report.signers, report.unchecked), (true, vec![ME], vec![other.key.origin()]));
+    // Somebody puts another signature in its place.
+    let again = other.key.sign_too(&head.note, &signature).unwrap();
+    let wrong = signer().note(head.size + 1, tlog_tiles::Hash([1; 32])).lines().last().unwrap().to_owned();
+    let (mine, theirs) = (again.lines().last().unwrap(), wrong.split(' ').next_back().unwrap());
+    let place = mine.split(' ').next_back().unwrap();
+    let id = &place[..6];
+    let forged = again.replace(place, &format!("{id}{}", &theirs[6..]));
+    execute(&log.database(), &format!("UPDATE checkpoints SET note = '{forged}'"));
+    let problem = store.verify_with(vec![other.key]).await.unwrap().problem.expect("it is found");
+    assert!(problem.contains("does not hold") && problem.contains(&other.key.origin()), "{problem}");
 }

@@ -5,7 +5,12 @@ use akita_core::NodeId;
 use rusqlite::{Connection, OptionalExtension, params};
 use tlog_tiles::{Hash, record_hash, split_stored_hash_index, stored_hash_count, stored_hash_index};
 
-use super::{checkpoint, checkpoint::LedgerKey, length, tree::Edge};
+use super::{
+    checkpoint,
+    checkpoint::{LedgerKey, Signers},
+    length,
+    tree::Edge,
+};
 use crate::store::{
     error::StoreError,
     sql::{RawRow, ledger_columns, unsigned},
@@ -27,8 +32,10 @@ pub struct VerifyReport {
     pub checkpoints: u64,
     /// Rows that the last of these covers. Only they are proven by a signature.
     pub signed_rows: u64,
-    /// Who signed the last of these checkpoints: this node, and whoever else.
+    /// Who signed the last of these checkpoints: this node, and others whose keys were given.
     pub signers: Vec<NodeId>,
+    /// The names of whoever else signed it: nobody gave the keys.
+    pub unchecked: Vec<String>,
     /// The first thing that does not agree, naming the row.
     pub problem: Option<String>,
 }
@@ -45,12 +52,13 @@ impl<E: Into<StoreError>> From<E> for Stop {
     }
 }
 
-/// Checks every row that is there now. Without a key the signatures of checkpoints are not checked.
+/// Checks every row that is there now. The first key must have signed each checkpoint; the others' signatures must hold
+/// where they are there. Without a key no signature is checked.
 ///
 /// # Errors
 /// The database cannot be read. What does not agree is no error but [`VerifyReport::problem`].
-pub(in crate::store) fn verify_whole(conn: &Connection, key: Option<&LedgerKey>) -> Result<VerifyReport, StoreError> {
-    verify_from(conn, key, Edge::default())
+pub(in crate::store) fn verify_whole(conn: &Connection, keys: &[LedgerKey]) -> Result<VerifyReport, StoreError> {
+    verify_from(conn, keys, Edge::default())
 }
 
 /// Checks the last rows, as many as are looked at in one step: what a node goes on from.
@@ -59,11 +67,11 @@ pub(in crate::store) fn verify_whole(conn: &Connection, key: Option<&LedgerKey>)
 /// As above.
 pub(in crate::store) fn verify_tail(conn: &Connection, key: &LedgerKey) -> Result<VerifyReport, StoreError> {
     let from = length(conn)?.saturating_sub(STEP);
-    verify_from(conn, Some(key), Edge::load(conn, from)?)
+    verify_from(conn, std::slice::from_ref(key), Edge::load(conn, from)?)
 }
 
-fn verify_from(conn: &Connection, key: Option<&LedgerKey>, edge: Edge) -> Result<VerifyReport, StoreError> {
-    let mut check = Check { conn, key, edge, checkpoints: 0, signed: 0, signers: Vec::new() };
+fn verify_from(conn: &Connection, keys: &[LedgerKey], edge: Edge) -> Result<VerifyReport, StoreError> {
+    let mut check = Check { conn, keys, edge, checkpoints: 0, signed: 0, signers: Signers::default() };
     let problem = match check.run() {
         Ok(()) => None,
         Err(Stop::Problem(problem)) => Some(problem),
@@ -76,18 +84,19 @@ fn verify_from(conn: &Connection, key: Option<&LedgerKey>, edge: Edge) -> Result
         root,
         checkpoints: check.checkpoints,
         signed_rows: check.signed,
-        signers: check.signers,
+        signers: check.signers.checked,
+        unchecked: check.signers.unchecked,
         problem,
     })
 }
 
 struct Check<'a> {
     conn: &'a Connection,
-    key: Option<&'a LedgerKey>,
+    keys: &'a [LedgerKey],
     edge: Edge,
     checkpoints: u64,
     signed: u64,
-    signers: Vec<NodeId>,
+    signers: Signers,
 }
 
 struct Signed {
@@ -194,7 +203,7 @@ impl Check<'_> {
     fn checkpoint(&mut self, signed: Signed) -> Result<(), Stop> {
         let (size, root) = (signed.size, self.edge.root());
         let (from, to) = (self.signed, size - 1);
-        let signers = checkpoint::check(&signed.note, self.key, size, root)
+        let signers = checkpoint::check(&signed.note, self.keys, size, root)
             .map_err(|why| Stop::Problem(format!("rows {from} to {to}: the checkpoint after row {to} {why}")))?;
         if signed.root != root.0 {
             return Err(Stop::Problem(format!("row {to}: the root in the checkpoint after it was changed")));

@@ -214,7 +214,7 @@ impl Mind {
             (Asker::Client(client), None) => cx.told(client, Told::Later),
             (Asker::Node { to, call }, Some(statuses)) => {
                 let statuses = statuses.into_iter().map(|status| status as u8).collect();
-                self.reply(body, cx, to, call, Submitted { statuses }.encode());
+                self.reply(body, cx, to, call, Submitted { statuses, index: 0 }.encode());
             }
             (Asker::Node { to, call }, None) => {
                 let bytes = self.refuse(Refusal::Internal);
