@@ -15,15 +15,18 @@ mod crash;
 mod deterministic;
 mod disk_full;
 mod failover;
+mod five_voters;
 #[path = "../../host/sandbox/tests/sandbox/guests.rs"]
 #[expect(dead_code, reason = "the sandbox's tests use more of these guests than the tests here")]
 mod guests;
 mod harness;
+mod history;
 mod hostile;
 mod http_grants;
 mod inputs;
 mod key_rotation;
 mod kill_points;
+mod lab;
 mod lifecycle;
 mod meeting;
 mod merge;
@@ -47,4 +50,5 @@ mod transport;
 mod trust;
 mod tutorial;
 mod versions;
+mod voter_faults;
 mod voters;

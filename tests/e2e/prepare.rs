@@ -111,6 +111,21 @@ pub fn copy_entries(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
 /// A loopback address that nobody listens on, and that this process gives to nobody else. Below the ports that the
 /// system hands out by itself, so that no outgoing connection takes it.
 pub fn free_address() -> String {

@@ -16,9 +16,10 @@ const SIZES: [usize; 3] = [1, 3, 5];
 const CAUGHT_UP: u64 = 64;
 /// Heartbeats for which a node must have been there without a break before it votes.
 const STABLE_HEARTBEATS: u64 = 10;
-/// Shortest silence after which a voter is replaced, in milliseconds: a reboot with a check of the disk takes less.
-const DEAD_AFTER_MS: Millis = 600_000;
-/// The same in changes of the leader.
+/// Silence after which a voter is replaced unless the operator says otherwise, in milliseconds: a reboot with a check of
+/// the disk takes less.
+pub const DEAD_AFTER_MS: Millis = 600_000;
+/// The shortest such silence, in changes of the leader.
 const DEAD_AFTER_FAILOVERS: u64 = 5;
 
 /// The timing that all voters of a log share.
@@ -59,7 +60,7 @@ impl Profile {
     /// The leader's silence, least and most, after which a voter stands for election.
     pub fn election_ms(self) -> (Millis, Millis) {
         match self {
-            Profile::Lan => (600, 1_200),
+            Profile::Lan => (500, 900),
             Profile::Wan => (5_000, 10_000),
             Profile::Slow => (60_000, 120_000),
         }
@@ -112,11 +113,17 @@ pub enum Step {
     Drop(NodeId),
 }
 
-/// What the leader, which is not among `others`, should do next, where at most `most` are to vote.
-pub fn next_step(profile: Profile, most: usize, others: &BTreeMap<NodeId, Candidate>) -> Option<Step> {
+/// What the leader, which is not among `others`, should do next, where at most `most` are to vote, and one that is silent
+/// for `dead_after` is not waited for any more.
+pub fn next_step(
+    profile: Profile,
+    most: usize,
+    dead_after: Millis,
+    others: &BTreeMap<NodeId, Candidate>,
+) -> Option<Step> {
     let voters = 1 + others.values().filter(|one| one.votes).count();
     let alive = 1 + others.values().filter(|one| one.votes && one.online).count();
-    let dead_after = DEAD_AFTER_MS.max(profile.failover_ms() * DEAD_AFTER_FAILOVERS);
+    let dead_after = dead_after.max(profile.failover_ms() * DEAD_AFTER_FAILOVERS);
     let is_dead = |one: &Candidate| !one.online && one.since_ms >= dead_after;
     if let Some((node, _)) = others.iter().find(|(_, one)| one.learns && !one.votes && is_dead(one)) {
         return Some(Step::Drop(*node));
@@ -196,7 +203,12 @@ mod tests {
     }
 
     fn step(others: &[Candidate]) -> Option<Step> {
-        next_step(Profile::Lan, 5, &others.iter().enumerate().map(|(n, one)| (node(n + 1), *one)).collect())
+        next_step(
+            Profile::Lan,
+            5,
+            DEAD_AFTER_MS,
+            &others.iter().enumerate().map(|(n, one)| (node(n + 1), *one)).collect(),
+        )
     }
 
     #[test]
@@ -224,7 +236,11 @@ mod tests {
         }
         let radio = Candidate { rtt_ms: SLOW_RTT_MS, ..worker() };
         let others = [(node(1), radio), (node(2), radio)].into();
-        assert_eq!(next_step(Profile::Slow, 5, &others), None, "not over a radio link, however patient the profile");
+        assert_eq!(
+            next_step(Profile::Slow, 5, DEAD_AFTER_MS, &others),
+            None,
+            "not over a radio link, however patient the profile"
+        );
     }
 
     #[test]
@@ -233,6 +249,10 @@ mod tests {
         assert_eq!(step(&[voter(), dead(voter()), learner()]), Some(Step::Replace(node(2), node(3))));
         let rebooting = Candidate { since_ms: DEAD_AFTER_MS - 1, ..dead(voter()) };
         assert_eq!(step(&[voter(), rebooting, learner()]), None);
+        let others = [voter(), Candidate { since_ms: 15_000, ..dead(voter()) }, learner()];
+        let others = others.into_iter().enumerate().map(|(n, one)| (node(n + 1), one)).collect();
+        assert_eq!(next_step(Profile::Lan, 5, 10_000, &others), Some(Step::Replace(node(2), node(3))));
+        assert_eq!(next_step(Profile::Slow, 5, 10_000, &others), None, "not before five changes of the leader");
         assert_eq!(step(&[voter(), dead(voter())]), None, "nobody is there for it; it stays");
         assert_eq!(step(&[voter(), voter(), dead(learner())]), Some(Step::Drop(node(3))));
     }
@@ -274,7 +294,7 @@ mod tests {
         fn no_step_costs_the_majority(others in prop::collection::vec(any_candidate(), 0..9)) {
             let map: BTreeMap<NodeId, Candidate> = others.iter().enumerate().map(|(n, one)| (node(n + 1), *one)).collect();
             let mut voters: Vec<NodeId> = map.iter().filter(|(_, one)| one.votes).map(|(id, _)| *id).collect();
-            match next_step(Profile::Lan, 5, &map) {
+            match next_step(Profile::Lan, 5, DEAD_AFTER_MS, &map) {
                 Some(Step::Promote(new)) => {
                     prop_assert!(new.iter().all(|id| !map[id].votes && map[id].online && map[id].lag.is_some()));
                     voters.extend(new);
@@ -290,7 +310,7 @@ mod tests {
                 None => return Ok(()),
             }
             let alive = 1 + voters.iter().filter(|id| map[id].online).count();
-            if matches!(next_step(Profile::Lan, 5, &map), Some(Step::Promote(_) | Step::Replace(..))) {
+            if matches!(next_step(Profile::Lan, 5, DEAD_AFTER_MS, &map), Some(Step::Promote(_) | Step::Replace(..))) {
                 prop_assert!(alive * 2 > 1 + voters.len());
             }
         }

@@ -913,10 +913,12 @@ pub enum Refusal {
     Internal,
     /// The operator removed the node from the cluster.
     Removed,
+    /// The voter lacks entries of the log that it had: its disk was put back to an earlier time.
+    Older,
 }
 
 /// A node as the leader sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
     /// Its id.
     pub node: NodeId,

@@ -23,6 +23,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(35);
 /// From start to the first answer, with every plugin still to be compiled by a debug build.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
+/// In which /proc counts processor time; Linux shows the same to every program, whatever its own clock does.
+const TICKS_A_SECOND: u64 = 100;
+
 /// Lines of a node's log that are shown when it fails.
 const LOG_TAIL: usize = 30;
 
@@ -95,6 +98,21 @@ impl Node {
         let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
         let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
         Some(kilobytes * 1024)
+    }
+
+    /// Time that it has used a processor, all threads together.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        // The program's name, in brackets, may hold spaces; user and system time are the 12th and 13th after it.
+        let mut after = stat.rsplit(')').next()?.split_whitespace().skip(11);
+        let ticks: u64 = after.next()?.parse::<u64>().ok()? + after.next()?.parse::<u64>().ok()?;
+        Some(Duration::from_millis(ticks * 1000 / TICKS_A_SECOND))
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("could not kill the node")?;
+        self.child.wait().map(drop).context("the killed node did not end")
     }
 
     /// Asks it to end and waits; kills it only if it does not.

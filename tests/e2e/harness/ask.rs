@@ -65,8 +65,12 @@ impl TestNode {
 
     /// `GET`: status and body; nothing if the node does not answer.
     pub fn try_get(&self, path: &str) -> Option<(u16, Value)> {
-        let answer = Self::agent().get(format!("{}{path}", self.api)).call();
-        Self::read(answer)
+        Self::get_from(&self.api, path)
+    }
+
+    /// The same, from whoever has that address now.
+    pub fn get_from(api: &str, path: &str) -> Option<(u16, Value)> {
+        Self::read(Self::agent().get(format!("{api}{path}")).call())
     }
 
     /// `POST` of JSON: status and body; nothing if the node does not answer.

@@ -3,6 +3,7 @@
 
 mod ask;
 mod node;
+mod relay;
 mod spec;
 
 use std::{
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 pub use ask::Out;
 pub use node::TestNode;
+pub use relay::{Net, Way};
 pub use spec::Spec;
 
 /// For anything that happens at once on an idle machine: the tests' machine may be busy with something else.

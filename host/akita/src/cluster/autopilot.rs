@@ -7,7 +7,7 @@ use std::{
 };
 
 use akita_core::{
-    Command, NodeId,
+    Command, EventType, NodeId,
     autopilot::{Candidate, Profile, Step, next_step},
     command::Access,
     state::Enlisted,
@@ -45,10 +45,12 @@ impl Cluster {
     async fn look_after_voters(&self) -> Result<(), String> {
         let enlisted = self.enlisted().await?;
         self.say_who_is_silent();
+        self.say_who_came_back_older().await;
         self.release_strays(&enlisted).await;
         let candidates = self.candidates(&enlisted);
         let profile = self.role().profile.unwrap_or_else(|| self.wanted_profile(&candidates));
-        match next_step(profile, self.0.max_voters, &candidates) {
+        let dead_after = u64::try_from(self.0.voter_dead_after.as_millis()).unwrap_or(u64::MAX);
+        match next_step(profile, self.0.max_voters, dead_after, &candidates) {
             None => Ok(()),
             Some(Step::Recruit(node)) => self.begin_recruiting(node, profile).await,
             Some(Step::Promote(nodes)) => self.change_voters(&nodes, None, &enlisted).await,
@@ -106,12 +108,33 @@ impl Cluster {
         let voters = role.voters.iter().filter(|(_, node)| *node != self.0.me);
         let silent: BTreeSet<NodeId> =
             voters.filter(|(number, _)| !answering.contains(number)).map(|(_, node)| *node).collect();
-        let before = std::mem::replace(&mut self.known().silent_voters, silent.clone());
+        let before = {
+            let mut known = self.known();
+            let before = std::mem::replace(&mut known.silent_voters, silent.clone());
+            // Whoever follows shows the leader's view.
+            known.version = known.version.wrapping_add(u32::from(before != silent));
+            before
+        };
         for node in silent.difference(&before) {
             tracing::warn!(%node, "a voter does not answer; it is not needed while most of them do");
         }
         for node in before.difference(&silent) {
             tracing::info!(%node, "the voter answers again, or votes no more");
+        }
+    }
+
+    /// Writes once of each voter that came back with an older disk than it had.
+    async fn say_who_came_back_older(&self) {
+        let (role, older) = (self.role(), self.0.consensus.came_back_older());
+        let older: BTreeSet<NodeId> =
+            role.voters.iter().filter(|(number, _)| older.contains(number)).map(|(_, node)| *node).collect();
+        let before = std::mem::replace(&mut self.known().older_voters, older.clone());
+        for node in older.difference(&before) {
+            let name = self.name_of(*node);
+            tracing::error!(%node, name, "a voter came back with an older copy of its log; it is left out");
+            let reason = "this voter came back with an older copy of its log than it had; it is left out";
+            self.record(EventType::SecurityAlert, *node, vec![("name".into(), name), ("reason".into(), reason.into())])
+                .await;
         }
     }
 

@@ -77,6 +77,10 @@ pub(super) struct Known {
     pub(super) leading_since: Option<Instant>,
     /// Voters that did not answer this leader when it last looked.
     pub(super) silent_voters: BTreeSet<NodeId>,
+    /// Voters that came back with an older log than they had, when this leader last looked.
+    pub(super) older_voters: BTreeSet<NodeId>,
+    /// Why the leader takes no report of this node, if it takes none.
+    pub(super) turned_away: Option<String>,
     /// Who votes in the cluster that this node works for, where several do.
     pub(super) voters: Vec<NodeId>,
     /// Leaders that this node has followed, and of which cluster: another of the same may take outcomes for them.
@@ -119,6 +123,8 @@ pub(super) struct Peer {
     pub(super) refused_until: Option<Instant>,
     /// When a failed proof of it was last written to the ledger.
     pub(super) alerted: Option<Instant>,
+    /// When it last said anything that this node looked at.
+    pub(super) heard: Option<Instant>,
     /// When its link was lost, unless it was heard since.
     pub(super) lost_link: Option<Instant>,
     /// It works for this leader.

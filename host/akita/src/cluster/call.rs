@@ -58,6 +58,9 @@ impl Cluster {
             return Err(CallFailed::NoLeader);
         }
         let answer = self.0.mesh.call(peer_of(node), body, wait).await?;
+        if let Some(peer) = self.known().peers.get_mut(&node) {
+            peer.heard = Some(std::time::Instant::now());
+        }
         match A::decode(&answer) {
             Ok(answer) => Ok(answer),
             Err(WireError::Kind(Refused::KIND)) => Err(CallFailed::Refused(Refused::decode(&answer)?)),

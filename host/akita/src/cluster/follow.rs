@@ -194,10 +194,18 @@ impl Cluster {
                 let Some(standing) = refused.standing else { return Err(CallFailed::Refused(refused)) };
                 return self.go_on(report.standing, standing).await;
             }
+            Err(CallFailed::Refused(refused)) if refused.why == Refusal::Older => {
+                let before = self.known().turned_away.replace(refused.detail.clone());
+                if before.is_none() {
+                    tracing::error!(leader = %leader, reason = refused.detail, "the leader leaves this voter out");
+                }
+                return Err(CallFailed::Refused(refused));
+            }
             other => other?,
         };
+        self.known().turned_away = None;
         if let Some(voters) = answer.voters.filter(|voters| voters.len() <= akita_core::wire::MAX_VOTERS) {
-            self.known().voters = voters;
+            self.remember_voters(answer.standing.cluster, voters).await;
         }
         if answer.standing != standing {
             // The same leader under a new log: it was alone for a while.

@@ -1,7 +1,10 @@
 //! What the operator may ask of a cluster's nodes: the leader does it, whoever was asked. Who should vote by itself is
 //! decided in `autopilot`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use akita_core::{
     Command, EventType, NodeId,
@@ -10,11 +13,13 @@ use akita_core::{
     wire::{Govern, Governed, Message, Refusal, Standing, Wish},
 };
 
-use super::{CallFailed, Cluster};
+use super::{CallFailed, Cluster, NOBODY};
 use crate::view::NodeError;
 
 /// Time for a voter to begin to lead after it was asked to.
 const TRANSFER_WAIT: Duration = Duration::from_secs(10);
+/// Before a node that was just elected is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Cluster {
     /// Has another voter lead before this one stops, so that nobody need wait for its silence.
@@ -32,6 +37,13 @@ impl Cluster {
 
 /// The operator's wishes.
 impl Cluster {
+    /// Waits until this node follows whom it handed the lead to, for as long as that may take.
+    pub async fn other_leads(&self) {
+        let mut standing = self.0.standing.subscribe();
+        let other = standing.wait_for(|standing| ![NOBODY, self.0.me].contains(&standing.leader));
+        let _ = tokio::time::timeout(TRANSFER_WAIT, other).await;
+    }
+
     /// Has the leader do it.
     ///
     /// # Errors
@@ -40,9 +52,21 @@ impl Cluster {
         if self.leads() {
             return self.fulfil(wish, node).await.map_err(refused);
         }
-        let leader = self.standing().leader;
-        let wait = self.patience(leader) + TRANSFER_WAIT + Duration::from_secs(60);
-        match self.call::<Governed>(leader, &Govern { wish, node }, wait).await {
+        let begun = Instant::now();
+        let answer = loop {
+            let leader = self.standing().leader;
+            let wait = self.patience(leader) + TRANSFER_WAIT + Duration::from_secs(60);
+            match self.call::<Governed>(leader, &Govern { wish, node }, wait).await {
+                // Elected this moment, it does not know yet, or another is.
+                Err(CallFailed::Refused(refusal))
+                    if refusal.why == Refusal::NotLeader && begun.elapsed() < TRANSFER_WAIT =>
+                {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                other => break other,
+            }
+        };
+        match answer {
             Ok(answer) => Ok(answer.detail),
             Err(CallFailed::Refused(refusal)) => Err(refused(refusal.detail)),
             Err(error) => Err(NodeError::Unavailable {

@@ -42,6 +42,11 @@ impl Cluster {
             }
             .encode();
         }
+        let number = report.voters.map_or(0, |voters| voters.number);
+        if number != 0 && self.0.consensus.came_back_older().contains(&number) {
+            let detail = "this node came back with an older copy of its log than it had, and takes no part in the vote";
+            return self.refuse(Refusal::Older, detail);
+        }
         let news = self.note(node, &report);
         if news.restarted {
             // A new process knows nothing of the tasks that the old one held.
@@ -258,7 +263,19 @@ impl Cluster {
             hops: Some(0),
             rtt_ms: Some(0),
         };
+        let silent = self.silent_voters();
         let known = self.known();
+        // Voters that this leader has never heard: they died with the leader before, or before it.
+        let dead = silent.iter().filter(|node| known.peers.get(node).is_none_or(|peer| peer.member.is_none()));
+        let dead = dead.map(|node| NodeView {
+            node: *node,
+            name: known.peers.get(node).map(|peer| peer.name.clone()).unwrap_or_default(),
+            online: false,
+            leads: false,
+            silent_ms: u64::try_from(known.leading_since.map_or(0, |since| since.elapsed().as_millis()))
+                .unwrap_or(u64::MAX),
+            ..NodeView::default()
+        });
         let members = known.peers.iter().filter_map(|(node, peer)| {
             let member = peer.member.as_ref()?;
             let offer = member.offer.clone().unwrap_or_default();
@@ -278,7 +295,7 @@ impl Cluster {
                 rtt_ms: Some(self.rtt_ms(*node).max(member.load.rtt_ms)),
             })
         });
-        let nodes = std::iter::once(me).chain(members).collect();
+        let nodes = std::iter::once(me).chain(members).chain(dead).collect();
         let (term, merging_into) = (known.term, known.merging);
         drop(known);
         let (rivals, turn) = (self.rivals(), self.key_turn_now());

@@ -92,6 +92,8 @@ pub struct Start {
     pub profile: Option<Profile>,
     /// Most voters that this node takes when it leads; 1: it stays the only one.
     pub max_voters: usize,
+    /// Silence after which another node takes a voter's place.
+    pub voter_dead_after: Duration,
     /// Its books.
     pub store: Store,
     /// Its blobs.
@@ -144,6 +146,7 @@ struct Inner {
     consensus: Consensus,
     profile: Option<Profile>,
     max_voters: usize,
+    voter_dead_after: Duration,
     /// Nodes that are not to come back, as the state here says.
     banned: RwLock<BTreeSet<NodeId>>,
     store: Store,
@@ -197,6 +200,7 @@ impl Cluster {
             consensus: start.consensus,
             profile: start.profile,
             max_voters: start.max_voters,
+            voter_dead_after: start.voter_dead_after,
             banned: RwLock::default(),
             store: start.store,
             blobs: start.blobs,
@@ -228,6 +232,7 @@ impl Cluster {
 
     /// Announces, listens, follows and leads until stopped.
     pub async fn run(&self, mut events: mpsc::UnboundedReceiver<Event>) {
+        self.recall_voters().await;
         self.offer_own_slots().await;
         self.announce();
         let follower = self.clone();

@@ -1,7 +1,10 @@
 //! What other nodes may ask of this one. Nobody gets more than a refusal before it is admitted; only the leader may
 //! assign; an outcome counts only from the worker that holds the assignment.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use akita_core::{
     NodeId,
@@ -27,6 +30,9 @@ impl Cluster {
         if !self.is_admitted(node) && !wire::is_greeting(body) {
             // Not even looked at: what a stranger sends must cost nothing.
             return stranger();
+        }
+        if let Some(peer) = self.known().peers.get_mut(&node) {
+            peer.heard = Some(Instant::now());
         }
         let request = match Request::decode(body).and_then(|request| wire::check(&request).map(|()| request)) {
             Ok(request) => request,

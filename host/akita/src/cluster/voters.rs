@@ -26,6 +26,11 @@ use crate::{
 /// How often a node looks who was removed, at least: the state changes without a word to this module.
 const LOOK_FOR_REMOVED: Duration = Duration::from_secs(2);
 
+/// The note of who votes: the cluster's id and theirs, one after the other.
+const VOTERS_NOTE: &str = "cluster voters";
+/// While nobody leads, each voter is asked within this time who does, or asks by itself for votes.
+const ASKED_WITHIN: Duration = Duration::from_secs(10);
+
 impl Transport for Cluster {
     fn call(
         &self,
@@ -75,6 +80,69 @@ impl Cluster {
     /// A node's name, as this one last heard it.
     pub fn name_of(&self, node: NodeId) -> String {
         self.known().peers.get(&node).map(|peer| peer.name.clone()).unwrap_or_default()
+    }
+
+    /// Voters that seem to be gone: by this leader's own word, by the leader's last view, or by their silence where nobody
+    /// leads.
+    pub fn silent_voters(&self) -> BTreeSet<NodeId> {
+        let role = self.role();
+        let voters: Vec<(u64, NodeId)> = role.voters.clone();
+        let patience = Duration::from_millis(role.profile.unwrap_or(Profile::Lan).failover_ms());
+        if self.leads() {
+            // One that has just begun to lead has not heard anybody yet.
+            let answering = if self.leading_for() < patience { return BTreeSet::new() } else { self.answering() };
+            let silent = voters.into_iter().filter(|(number, node)| *node != self.0.me && !answering.contains(number));
+            return silent.map(|(_, node)| node).collect();
+        }
+        let known = self.known();
+        let all: BTreeSet<NodeId> =
+            voters.into_iter().map(|(_, node)| node).chain(known.voters.iter().copied()).collect();
+        let led = self.standing().leader != NOBODY;
+        let gone = |node: &NodeId| match &known.view {
+            Some(view) if led => view.nodes.iter().any(|one| one.node == *node && !one.online),
+            _ if led => false,
+            // Each is asked who leads, one after the other.
+            _ => {
+                let heard = known.peers.get(node).and_then(|peer| peer.heard);
+                heard.is_none_or(|at| at.elapsed() > patience.max(ASKED_WITHIN))
+            }
+        };
+        all.into_iter().filter(|node| *node != self.0.me && gone(node)).collect()
+    }
+
+    /// Voters that came back with an older log than they had, as this leader sees them.
+    pub fn older_voters(&self) -> BTreeSet<NodeId> {
+        if self.leads() { self.known().older_voters.clone() } else { BTreeSet::new() }
+    }
+
+    /// Why the leader leaves this voter out, if it does.
+    pub fn turned_away(&self) -> Option<String> {
+        self.known().turned_away.clone()
+    }
+
+    /// The leader of this node's cluster is silent, and this node must not go on without the voters.
+    pub fn is_lost(&self) -> bool {
+        !self.leads() && !self.may_found() && *self.0.leader_silent.borrow()
+    }
+
+    /// Keeps who votes, also for the next start: a node that restarts while nobody leads must not found a cluster of its own.
+    pub(super) async fn remember_voters(&self, cluster: ClusterId, voters: Vec<NodeId>) {
+        let ids = voters.iter().flat_map(|node| node.0);
+        let note: Vec<u8> = cluster.0.into_iter().chain(ids).collect();
+        tracing::info!(%cluster, voters = voters.len(), "this node knows who votes");
+        self.known().voters = voters;
+        if let Err(error) = self.0.store.set_meta(VOTERS_NOTE, note).await {
+            tracing::warn!(%error, "who votes could not be noted for the next start");
+        }
+    }
+
+    /// Who voted in the cluster that this node worked for when it was stopped.
+    pub(super) async fn recall_voters(&self) {
+        let Ok(Some(note)) = self.0.store.get_meta(VOTERS_NOTE).await else { return };
+        let Some((cluster, ids)) = note.split_first_chunk() else { return };
+        if ClusterId(*cluster) == self.standing().cluster && !self.leads() {
+            self.known().voters = ids.as_chunks().0.iter().map(|id| NodeId(*id)).collect();
+        }
     }
 
     /// Several nodes vote in this node's cluster: it gives way to no other, and none of them goes on alone.
@@ -327,6 +395,19 @@ impl Cluster {
                 tracing::warn!(event = event.as_str(), about = %node, %error, "the ledger does not have this");
             }
         })
+    }
+
+    /// Writes a row of the ledger, the voters' where this node is one of them. Whether it is surely there.
+    pub async fn write(&self, remark: Remark) -> bool {
+        if self.role().is_voter() && !self.leads() {
+            let leader = self.standing().leader;
+            return tokio::select! {
+                answer = Cluster::call::<Remarked>(self, leader, &remark, self.patience(leader)) => answer.is_ok(),
+                () = self.leader_lost(leader) => false,
+            };
+        }
+        let Remark { event, node, details } = remark;
+        self.0.driver.commit(vec![Command::Record { event, node, details }]).await.is_ok()
     }
 
     /// Answers [`Remark`].

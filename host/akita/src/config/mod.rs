@@ -53,6 +53,8 @@ pub struct Settings {
     pub leader_election_timeout: Duration,
     /// MAX_VOTERS.
     pub max_voters: usize,
+    /// VOTER_DEAD_AFTER_S.
+    pub voter_dead_after: Duration,
     /// VOTERS_TIMING; nothing: by the round trips.
     pub voters_timing: Option<Profile>,
     /// DISCOVERY_INTERVAL_S: announces of a node that has found no other yet.

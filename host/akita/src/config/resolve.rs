@@ -100,6 +100,7 @@ impl Values<'_> {
             node_timeout: self.seconds("NODE_TIMEOUT_S")?,
             leader_election_timeout: self.seconds("LEADER_ELECTION_TIMEOUT_S")?,
             max_voters: self.count("MAX_VOTERS")?,
+            voter_dead_after: self.seconds("VOTER_DEAD_AFTER_S")?,
             voters_timing: {
                 let word = self.choice("VOTERS_TIMING")?;
                 [Profile::Lan, Profile::Wan, Profile::Slow].into_iter().find(|profile| profile.as_str() == word)

@@ -151,6 +151,8 @@ pub const SETTINGS: &[Spec] = &[
         "How long nodes wait for a leader before they choose another."),
     setting("Cluster", "MAX_VOTERS", count(1, 5), Text("5"), None,
         "How many nodes at most hold the log and elect the leader: 1, 3 or 5. Of three, any one may be lost, of five any two."),
+    setting("Cluster", "VOTER_DEAD_AFTER_S", seconds(10.0), Text("600"), None,
+        "Silence after which another node takes the place of a voter, if one is there and has the log. Five changes of the leader at least."),
     setting("Cluster", "VOTERS_TIMING", Kind::Choice(&["auto", "lan", "wan", "slow"]), Text("auto"), None,
         "How patient voters are with their leader when this node opens its log to others: auto goes by the round trips."),
     setting("Cluster", "DISCOVERY_INTERVAL_S", seconds(1.0), Text("10"), None,

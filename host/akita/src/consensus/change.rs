@@ -199,6 +199,11 @@ impl Consensus {
         self.voter().map(|voter| voter.answering()).unwrap_or_default()
     }
 
+    /// Voters that lack what they once told this leader to have: their disk was put back to an earlier time.
+    pub fn came_back_older(&self) -> BTreeSet<u64> {
+        self.voter().map(|voter| voter.came_back_older()).unwrap_or_default()
+    }
+
     /// Has another node receive the log, without a vote.
     ///
     /// # Errors

@@ -120,6 +120,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         consensus: opened.consensus.clone(),
         profile: settings.voters_timing,
         max_voters: settings.max_voters,
+        voter_dead_after: settings.voter_dead_after,
         store: opened.store.clone(),
         blobs: blobs.shelf().clone(),
         executor: executor.clone(),
@@ -169,7 +170,6 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         spawn_pruning(store.clone(), driver.clone(), settings.result_retention, settings.result_retention_max);
     let listeners = Listeners {
         cluster: cluster.clone(),
-        driver: driver.clone(),
         me,
         slots: slots(&settings),
         capabilities: settings.capabilities.clone(),

@@ -1,6 +1,6 @@
 //! Questions that other nodes' books answer, and this node's answers to theirs.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use akita_core::{
     EventType, NodeId, Status, TaskId,

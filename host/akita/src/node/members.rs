@@ -71,10 +71,11 @@ impl Node {
         self.own_members().await
     }
 
-    /// What another node tells, and what only this one knows of itself.
+    /// What the leader tells, who knows best who is gone, and what only this node knows of itself; once where both say it.
     fn with_own_problems(&self, view: MembersView) -> MembersView {
-        let mut problems = self.problems(&[], None);
-        problems.extend(view.problems.iter().filter(|one| !problems.contains(one)).cloned().collect::<Vec<_>>());
+        let mut problems = self.own_problems(&[], None);
+        problems.retain(|one| !view.problems.contains(one));
+        problems.extend(view.problems.iter().cloned());
         MembersView { problems, ..view }
     }
 
@@ -148,6 +149,13 @@ impl Node {
 
     /// What is wrong with the cluster as this node sees it.
     pub(super) fn problems(&self, rivals: &[RivalView], merging: Option<&str>) -> Vec<ProblemView> {
+        let mut problems = self.own_problems(rivals, merging);
+        problems.extend(self.lost_voters());
+        problems
+    }
+
+    /// What this node knows better than any other.
+    fn own_problems(&self, rivals: &[RivalView], merging: Option<&str>) -> Vec<ProblemView> {
         let mut problems: Vec<ProblemView> = rivals.iter().map(apart).collect();
         if let Some(into) = merging {
             problems.push(ProblemView {
@@ -168,7 +176,9 @@ impl Node {
             });
         }
         let role = self.cluster.role();
-        if role.is_voter() && self.cluster.standing().leader == NOBODY {
+        if let Some(why) = self.cluster.turned_away() {
+            problems.push(ProblemView { detail: why, hint: older_hint(&self.me.to_string()) });
+        } else if role.is_voter() && self.cluster.standing().leader == NOBODY {
             let need = role.voters.len() / 2 + 1;
             problems.push(ProblemView {
                 detail: format!(
@@ -179,7 +189,7 @@ impl Node {
                        cluster force-new"
                     .into(),
             });
-        } else if self.cluster.standing().leader == NOBODY {
+        } else if self.cluster.standing().leader == NOBODY || !role.is_voter() && self.cluster.is_lost() {
             problems.push(ProblemView {
                 detail: "no voter answers this node; tasks are queued locally".into(),
                 hint: "check the way to the voters: akita cluster members".into(),
@@ -220,6 +230,36 @@ impl Node {
         Ok(self.cluster.key_view(turn.as_ref()))
     }
 
+    /// Voters that do not answer, and what may be done about each.
+    fn lost_voters(&self) -> Vec<ProblemView> {
+        let voters = self.cluster.role().voters.len();
+        let called = |node: NodeId| match self.cluster.name_of(node) {
+            name if name.is_empty() => node.to_string(),
+            name => format!("{name} ({node})"),
+        };
+        let older = self.cluster.older_voters();
+        let came_back = older.iter().map(|node| ProblemView {
+            detail: format!("the voter {} came back with an older copy of its log, and is left out", called(*node)),
+            hint: older_hint(&node.to_string()),
+        });
+        let silent = self.cluster.silent_voters();
+        let more = (voters.saturating_sub(1) / 2).saturating_sub(silent.len());
+        let led = self.cluster.standing().leader != NOBODY;
+        let gone = silent.iter().filter(|node| !older.contains(node)).map(|node| ProblemView {
+            detail: match more {
+                _ if !led => format!("the voter {} does not answer", called(*node)),
+                0 => format!("the voter {} does not answer; if one more is lost, nothing is accepted", called(*node)),
+                _ => format!("the voter {} does not answer; {more} more may be lost", called(*node)),
+            },
+            hint: if led {
+                format!("start it again, or restore the way to it; if it is gone for good: akita cluster remove {node} --yes")
+            } else {
+                "start it again, or restore the way to it".into()
+            },
+        });
+        came_back.chain(gone).collect()
+    }
+
     /// Does what the operator wishes of a node.
     ///
     /// # Errors
@@ -244,6 +284,7 @@ impl Node {
                     hint: "akita cluster members".into(),
                 })?;
                 self.cluster.govern(Wish::Lead, other).await?;
+                self.cluster.other_leads().await;
             }
             self.cluster.govern(Wish::Leave, self.me).await?;
         }
@@ -259,4 +300,12 @@ impl Node {
         let detail = self.cluster.force_new().await?;
         Ok(GovernedView { node_id: self.me.to_string(), detail })
     }
+}
+
+/// What to do about a voter whose disk was put back to an earlier time.
+fn older_hint(node: &str) -> String {
+    format!(
+        "put back the data directory that it had; or let it begin anew with an empty log: akita cluster demote {node}, \
+         then akita cluster promote {node}"
+    )
 }

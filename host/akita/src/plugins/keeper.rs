@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use akita_core::{Command, EventType, NodeId};
+use akita_core::{EventType, NodeId, wire::Remark};
 use akita_sandbox::{LoadError, Sandbox};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use super::{
     wake::Wake,
     workshop::Workshop,
 };
-use crate::{blobs::Blobs, cluster::Cluster, driver::Driver, resources::Resources, store::Store};
+use crate::{blobs::Blobs, cluster::Cluster, resources::Resources, store::Store};
 
 /// How often the folder is looked at when nobody says that it changed: network folders and small systems have no such
 /// word. A look is one read of the folder.
@@ -38,6 +38,8 @@ const TURN: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_millis(100);
 /// How long the ledger is waited for: the loop must see the node stop.
 const LEDGER_WAIT: Duration = Duration::from_secs(30);
+/// Rows that wait while nobody writes the ledger: as many as a folder of plugins that changes twice may bring about.
+const MAX_ROWS: usize = 512;
 /// What the keeper needs.
 pub struct Start {
     /// The folder of plugins.
@@ -54,10 +56,8 @@ pub struct Start {
 
 /// Whom the keeper tells, and what the node has beside its plugins.
 pub struct Listeners {
-    /// Told what is offered.
+    /// Told what is offered, and what belongs into the ledger.
     pub cluster: Cluster,
-    /// Writes the ledger.
-    pub driver: Driver,
     /// This node.
     pub me: NodeId,
     /// Tasks at once.
@@ -113,6 +113,8 @@ impl Keeper {
             if changed {
                 self.arrange().await;
                 self.tell(&listeners).await;
+            } else if !self.rows.is_empty() {
+                self.write_rows(&listeners).await;
             }
         }
     }
@@ -261,12 +263,19 @@ impl Keeper {
     async fn tell(&mut self, listeners: &Listeners) {
         let offer = self.plugins.shelf().offer(listeners.slots, &listeners.capabilities);
         listeners.cluster.set_offer(offer).await;
-        let rows = std::mem::take(&mut self.rows).into_iter();
-        let commands: Vec<Command> = rows
-            .map(|details| Command::Record { event: EventType::ConfigChange, node: listeners.me, details })
-            .collect();
-        if !commands.is_empty() {
-            let _ = tokio::time::timeout(LEDGER_WAIT, listeners.driver.commit(commands)).await;
+        self.write_rows(listeners).await;
+    }
+
+    /// Writes what changed into the ledger; while nobody leads it waits here, the newest of it.
+    async fn write_rows(&mut self, listeners: &Listeners) {
+        let over = self.rows.len().saturating_sub(MAX_ROWS);
+        self.rows.drain(..over);
+        while let Some(details) = self.rows.first().cloned() {
+            let row = Remark { event: EventType::ConfigChange, node: listeners.me, details };
+            match tokio::time::timeout(LEDGER_WAIT, listeners.cluster.write(row)).await {
+                Ok(true) => drop(self.rows.remove(0)),
+                _ => return,
+            }
         }
     }
 }

@@ -283,12 +283,13 @@ impl Engine {
         }
     }
 
-    /// Links that may have gone with an interface have to show that they are there.
+    /// Links that may have gone with an interface have to show that they are there. One that is fast has to even where its
+    /// peer was last heard over another: it may lead through a relay behind this one since before that.
     pub(super) fn interface_down(&mut self, id: u64, now: Instant) {
         self.interfaces_up.remove(&id);
         self.plugged.gone(id);
         let via = |link: &Link| link.peer.and_then(|peer| self.peers.get(&peer)).and_then(|peer| peer.via);
-        let affected = |link: &Link| via(link).is_none_or(|via| via == id);
+        let affected = |link: &Link| via(link).is_none_or(|via| via == id) || !link.pace.slow();
         let links: Vec<_> = self.links.iter().filter(|(_, link)| affected(link)).map(|(id, _)| *id).collect();
         for link in links {
             if self.interfaces_up.is_empty() && self.plugged.reports_all() {

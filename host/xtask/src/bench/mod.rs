@@ -8,6 +8,7 @@ mod plugins;
 mod single;
 mod snapshot;
 mod table;
+mod voters;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,11 +28,14 @@ pub struct Args {
     #[command(subcommand)]
     what: Option<What>,
     /// Tasks in each measurement of throughput
-    #[arg(long, value_name = "N", default_value_t = 5000)]
+    #[arg(long, value_name = "N", default_value_t = 5000, global = true)]
     tasks: usize,
     /// After everything else, run this many more tasks and see what became of memory and latency
     #[arg(long, value_name = "N")]
     soak: Option<usize>,
+    /// Measure this program, with the plugins as they lie in `plugins/`, and build nothing
+    #[arg(long, value_name = "FILE", global = true)]
+    binary: Option<PathBuf>,
 }
 
 /// A part of it.
@@ -41,6 +45,14 @@ enum What {
     Plugins,
     /// Snapshots only: the state of 100,000 tasks for a node that begins to vote
     Snapshot,
+    /// Kill the leader of three voters under load, again and again: time to the next accepted task, and what was lost
+    Failover {
+        /// How often
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        kills: usize,
+    },
+    /// Three voters beside one node: tasks accepted durably, echoes run, CPU and memory when idle
+    Voters,
 }
 
 /// What every measurement needs.
@@ -55,8 +67,13 @@ struct Bench {
 
 /// Builds, measures, prints a table.
 pub fn run(paths: &Paths, args: &Args) -> Result<()> {
-    let binary = node::build(paths, true)?;
-    guests::run(paths, &guests::Args::default())?;
+    let binary = match &args.binary {
+        Some(binary) => fs::canonicalize(binary).with_context(|| format!("there is no {}", binary.display()))?,
+        None => {
+            guests::run(paths, &guests::Args::default())?;
+            node::build(paths, true)?
+        }
+    };
     let folder = paths.scratch.join("bench");
     let plugins = lay_out(paths, &folder)?;
     let interrupt = Interrupt::install()?;
@@ -65,6 +82,8 @@ pub fn run(paths: &Paths, args: &Args) -> Result<()> {
     match args.what {
         Some(What::Plugins) => plugins::measure(paths, &bench, &mut table)?,
         Some(What::Snapshot) => snapshot::measure(&bench, &mut table)?,
+        Some(What::Failover { kills }) => voters::failover(&bench, kills, &mut table)?,
+        Some(What::Voters) => voters::throughput(&bench, &mut table)?,
         None => {
             size(&bench.binary, &mut table)?;
             baseline::disk(&bench, &mut table)?;

@@ -59,6 +59,17 @@ pub(crate) struct Shared {
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
     /// The term that this node leads in, as the engine says.
     leading: Mutex<Option<u64>>,
+    /// What its receivers have acknowledged since it leads.
+    acknowledged: Mutex<Acknowledged>,
+}
+
+/// What receivers of the log have acknowledged to this leader.
+#[derive(Default)]
+struct Acknowledged {
+    /// The last entry that each is known to have on its disk.
+    last: BTreeMap<u64, u64>,
+    /// Those that lack such an entry again.
+    older: BTreeSet<u64>,
 }
 
 impl Shared {
@@ -68,6 +79,10 @@ impl Shared {
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<Answer>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn acknowledged(&self) -> MutexGuard<'_, Acknowledged> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_waiter(&self, number: u64) -> Option<oneshot::Sender<Answer>> {
@@ -205,6 +220,7 @@ impl Voter {
             role: start.role,
             waiting: Mutex::default(),
             leading: Mutex::default(),
+            acknowledged: Mutex::default(),
         });
         let source = Source::new(start.store.clone(), start.snapshots);
         let log = log::Log::new(start.store, start.writer.clone());
@@ -303,14 +319,21 @@ impl Voter {
         metrics.replication.iter().flatten().map(|(number, id)| (*number, lag(id))).collect()
     }
 
-    /// Voters and learners that have answered this leader lately.
+    /// Other voters and learners that have answered this leader lately.
     pub(super) fn answering(&self) -> BTreeSet<u64> {
         let metrics = self.engine.metrics();
         let metrics = metrics.borrow_watched();
         let patience = Duration::from_millis(self.shared.profile.election_ms().1 * 2);
         let heard = metrics.heartbeat.iter().flatten();
+        // The engine counts the leader as well, which would then hand the lead to itself.
+        let heard = heard.filter(|(number, _)| **number != self.shared.number);
         let heard = heard.filter(|(_, at)| at.as_ref().is_some_and(|at| at.elapsed() < patience));
         heard.map(|(number, _)| *number).collect()
+    }
+
+    /// Voters and learners that lack what they had acknowledged to this leader.
+    pub(super) fn came_back_older(&self) -> BTreeSet<u64> {
+        if self.shared.leading().is_some() { self.shared.acknowledged().older.clone() } else { BTreeSet::new() }
     }
 
     /// Who this voter is.

@@ -155,7 +155,25 @@ impl RaftNetworkV2<Types> for Client {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, Failed> {
-        self.call(what::APPEND, &rpc, option.soft_ttl()).await
+        let known = self.shared.acknowledged().last.get(&self.target).copied();
+        let answer: AppendEntriesResponse<Types> = self.call(what::APPEND, &rpc, option.soft_ttl()).await?;
+        let before = rpc.prev_log_id.as_ref().map_or(0, |id| id.index);
+        let mut acknowledged = self.shared.acknowledged();
+        match &answer {
+            AppendEntriesResponse::Success => {
+                let last = before + rpc.entries.len() as u64;
+                let known = acknowledged.last.entry(self.target).or_default();
+                *known = last.max(*known);
+                acknowledged.older.remove(&self.target);
+            }
+            // Told to the engine, it would take for granted that this cannot be.
+            AppendEntriesResponse::Conflict if known.is_some_and(|known| before <= known) => {
+                acknowledged.older.insert(self.target);
+                return Err(unreachable("it lacks entries of the log that it had: its disk is an older copy"));
+            }
+            _ => {}
+        }
+        Ok(answer)
     }
 
     async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, Failed> {

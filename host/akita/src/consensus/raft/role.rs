@@ -51,6 +51,8 @@ impl Voter {
             let mut leading = self.shared.leading();
             if leads && *leading != Some(term) {
                 *leading = Some(term);
+                // Of what was acknowledged before, another leader may have taken some back.
+                *self.shared.acknowledged() = super::Acknowledged::default();
                 true
             } else {
                 if !leads && leading.take().is_some() {

@@ -49,6 +49,7 @@ impl StoreBuilder<Types, Log, StateMachine, Guard> for Builder {
             role: Arc::new(watch::Sender::new(Role::default())),
             waiting: Default::default(),
             leading: Default::default(),
+            acknowledged: Default::default(),
         });
         let source = Source::new(opened.store.clone(), dir.path().join("snapshots"));
         let log = Log::new(opened.store, opened.writer.clone());
