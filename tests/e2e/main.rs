@@ -24,6 +24,7 @@ mod history;
 mod hostile;
 mod http_grants;
 mod inputs;
+mod islands;
 mod key_rotation;
 mod kill_points;
 mod lab;

@@ -89,6 +89,7 @@ fn task(capability: &str, n: u64) -> NewTask {
         content_type: "application/json".into(),
         input: input.into_bytes(),
         deterministic: false,
+        island: false,
     }
 }
 

@@ -62,6 +62,10 @@ pub struct TaskView {
     /// The log's entry that a stale answer is as of.
     #[serde(default)]
     pub as_of_index: Option<u64>,
+    /// `island` for a task that stands in the asked node's journal and in no ledger yet: it runs, or has ended, where no
+    /// leader is in reach.
+    #[serde(default)]
+    pub recorded: Option<String>,
 }
 
 /// Why a task failed.
@@ -140,6 +144,9 @@ pub struct SubmittedView {
     /// The log's entry that has it, where it was accepted: `?after=` with it shows it on any node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
+    /// `island` for a task that runs where no leader is in reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
 }
 
 /// `GET /status`.
@@ -227,6 +234,66 @@ pub struct ClusterView {
     /// The log's entry that a stale answer is as of.
     #[serde(default)]
     pub as_of_index: Option<u64>,
+    /// What the asked node's journal holds; nothing while it holds nothing that the cluster lacks.
+    #[serde(default)]
+    pub island: Option<IslandView>,
+}
+
+/// Tasks that a node has run, or runs, without a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IslandView {
+    /// They wait for a worker.
+    pub waiting: u64,
+    /// A node of the island runs them.
+    pub running: u64,
+    /// They have ended, and wait for a leader to take them.
+    pub to_import: u64,
+    /// Of those, the ones that a leader did not take.
+    pub refused: u64,
+    /// The cluster has them; kept for a week at most.
+    pub imported: u64,
+}
+
+/// `GET /ledger/journal`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalView {
+    /// Whose journal it is, and who signs it.
+    pub node_id: String,
+    /// Whether each signature holds, and the entries follow each other.
+    pub ok: bool,
+    /// The first thing that is wrong.
+    pub problem: Option<String>,
+    /// Ends ever signed.
+    pub signed: u64,
+    /// How many tasks are where.
+    pub counts: IslandView,
+    /// The newest tasks, newest first.
+    pub tasks: Vec<JournalTask>,
+    /// The newest steps, newest first, as rows of a ledger; `index` counts the journal's own.
+    pub steps: Vec<LedgerRowView>,
+}
+
+/// A task of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalTask {
+    /// UUID.
+    pub task_id: String,
+    /// `plugin/action`.
+    pub action: String,
+    /// A word of [`akita_core::Status`].
+    pub status: String,
+    /// The node that runs it, or ran it last.
+    pub worker_id: Option<String>,
+    /// Which entry it is, once it has ended.
+    pub number: Option<u64>,
+    /// BLAKE3 of what was signed, hex; the cluster's ledger names it too.
+    pub entry: Option<String>,
+    /// RFC 3339, UTC.
+    pub finished_at: Option<String>,
+    /// When the cluster had it.
+    pub imported_at: Option<String>,
+    /// Why a leader does not take it.
+    pub refused: Option<String>,
 }
 
 /// Another cluster of the same name in which several nodes vote.
@@ -377,7 +444,7 @@ pub struct LoadView {
 }
 
 /// A row of the ledger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerRowView {
     /// Position, from 0.
     pub index: u64,
@@ -587,6 +654,8 @@ pub struct NewTask {
     pub input: Vec<u8>,
     /// To be run so that the same input gives the same output on any node.
     pub deterministic: bool,
+    /// Where no leader is in reach: to be run at once by the nodes that are, instead of waiting for one.
+    pub island: bool,
 }
 
 /// Why the node did not do what it was asked to.

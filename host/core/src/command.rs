@@ -157,6 +157,36 @@ pub enum Command {
         /// Tasks at most; at most [`MAX_PRUNED`].
         most: u32,
     },
+    /// Takes the end of a task that ran in an island, once by its id. Known as not ended, it ends with that; known as
+    /// ended, nothing changes. The leader has checked who signed it.
+    Import(Box<IslandResult>),
+}
+
+/// How a task ended that ran where no leader was in reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IslandResult {
+    /// The task.
+    pub id: TaskId,
+    /// The node that took it from its submitter, and signed its end.
+    pub origin: NodeId,
+    /// The node that ran it.
+    pub worker: NodeId,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// By the clock of `origin`, as the following: when it was taken.
+    pub submitted_at: Millis,
+    /// When its first attempt began.
+    pub started_at: Option<Millis>,
+    /// When it ended.
+    pub finished_at: Millis,
+    /// What was asked for; without the input, which nobody needs any more.
+    pub spec: TaskSpec,
+    /// Bytes of the input.
+    pub input_len: u64,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// Hash of the signed entry, for who wants to compare.
+    pub entry: [u8; 32],
 }
 
 /// What a node may do in its cluster.

@@ -205,14 +205,19 @@ impl Leader {
                 }
             }
             Change::Moved(task) => return self.moved(task, time, now),
-            Change::Ended { task, .. } => self.gone(task.id),
+            Change::Ended { task, .. } => {
+                // One that ended in an island meanwhile may wait here, or be on its way to a worker.
+                self.scheduler.remove(task.id);
+                self.scheduler.unplace(task.id);
+                self.gone(task.id);
+            }
             Change::HandedOver { task, .. } => {
                 self.scheduler.remove(*task);
                 self.scheduler.unplace(*task);
                 self.gone(*task);
             }
             Change::Cluster(cluster) => self.leading = cluster.sealed_into.is_none(),
-            Change::Enlisted(_) | Change::Key(_) | Change::Pruned { .. } => {}
+            Change::Imported { .. } | Change::Enlisted(_) | Change::Key(_) | Change::Pruned { .. } => {}
         }
         None
     }

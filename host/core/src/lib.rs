@@ -7,6 +7,7 @@ pub mod command;
 pub mod dispatch;
 pub mod event;
 pub mod id;
+pub mod island;
 pub mod keys;
 pub mod leader;
 pub mod membership;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    command::{Access, Command, MAX_PRUNED, Reply, RequeueCause},
+    command::{Access, Command, IslandResult, MAX_PRUNED, Reply, RequeueCause},
     event::{Details, EventType, LedgerRow},
     id::{ClusterId, Millis, NodeId, TaskId},
     keys::{KeyTurn, MAX_WAITING},
@@ -69,6 +69,15 @@ pub enum Change {
     Moved(Task),
     /// A task ended. It leaves [`State`] and belongs to the archive.
     Ended {
+        /// The task.
+        task: Task,
+        /// Its output, when it completed.
+        output: Option<Content>,
+        /// What went wrong, when it failed.
+        failure: Option<Failure>,
+    },
+    /// A task ended in an island before this log knew of it; as [`Change::Ended`], of a task that was never accepted.
+    Imported {
         /// The task.
         task: Task,
         /// Its output, when it completed.
@@ -202,6 +211,10 @@ impl State {
             }
             Command::HoldKey { generation, nodes } => self.hold_key(generation, &nodes, out),
             Command::RetireKey { generation } => self.retire_key(&at, generation, out),
+            Command::Import(result) => match archive.ended(result.id) {
+                Some(status) => Reply::Known(status),
+                None => self.import(&at, *result, out),
+            },
             Command::Prune { older_than, keep_max, most } => {
                 out.changes.push(Change::Pruned { older_than, keep_max, most: most.min(MAX_PRUNED) });
                 Reply::Done
@@ -357,29 +370,7 @@ impl State {
         spec: TaskSpec,
         out: &mut Effects,
     ) -> Reply {
-        let task = Task {
-            id,
-            action: spec.action,
-            required: spec.required,
-            priority: spec.priority,
-            timeout_ms: spec.timeout_ms,
-            origin,
-            submitted_at: at.time,
-            status: Status::Pending,
-            // From the wire: it is counted on from here.
-            attempts: attempts.min(MAX_ATTEMPTS_EVER),
-            strikes: 0,
-            max_attempts: max_attempts.max(1),
-            not_before: 0,
-            assignment: None,
-            worker: None,
-            started_at: None,
-            finished_at: None,
-            reason: None,
-            input_type: spec.input.content_type,
-            input_len: spec.input.body.len() as u64,
-            extras: spec.extras,
-        };
+        let (task, input) = new_task(id, origin, (attempts, max_attempts), at.time, spec);
         let mut details: Details =
             vec![("action".into(), task.action.clone()), ("priority".into(), task.priority.to_string())];
         if !task.required.is_empty() {
@@ -392,7 +383,7 @@ impl State {
         }
         self.row(at, EventType::TaskSubmitted, origin, Some(id), details, out);
         self.tasks.insert(id, task.clone());
-        out.changes.push(Change::Accepted { task, input: spec.input.body });
+        out.changes.push(Change::Accepted { task, input });
         Reply::Done
     }
 
@@ -517,6 +508,58 @@ impl State {
         Reply::Done
     }
 
+    fn import(&mut self, at: &At, result: IslandResult, out: &mut Effects) -> Reply {
+        let IslandResult { id, origin, worker, attempts, spec, outcome, .. } = result;
+        if self.is_sealed() {
+            return Reply::Sealed;
+        }
+        let mut details: Details = vec![
+            ("island".into(), "true".into()),
+            ("origin".into(), origin.to_string()),
+            ("attempt".into(), attempts.to_string()),
+            ("ended_there".into(), result.finished_at.to_string()),
+            ("entry".into(), blake3::Hash::from_bytes(result.entry).to_hex().to_string()),
+        ];
+        let (status, output, failure) = match outcome {
+            Outcome::Completed(output) => {
+                details.push(("bytes".into(), output.body.len().to_string()));
+                (Status::Completed, Some(output), None)
+            }
+            Outcome::Failed(mut failure) => {
+                failure.message = cut(&failure.message, MAX_REASON_LEN).to_owned();
+                details.push(("reason".into(), failure.message.clone()));
+                details.extend(failure.code.clone().map(|code| ("code".into(), code)));
+                (Status::Failed, None, Some(failure))
+            }
+        };
+        let reason = failure.as_ref().map(|failure| failure.message.clone());
+        if let Some(task) = self.tasks.get_mut(&id) {
+            // Its submitter's node was not told that a leader had accepted it, and had it run in the island.
+            task.worker = Some(worker);
+            task.attempts = task.attempts.max(attempts).min(MAX_ATTEMPTS_EVER);
+            task.reason = reason;
+            self.end(at, id, status, output, failure, details, out);
+            return Reply::Done;
+        }
+        let (task, _) = new_task(id, origin, (attempts, 1), at.time, spec);
+        let task = Task {
+            submitted_at: result.submitted_at.min(at.time),
+            started_at: result.started_at.map(|started| started.min(at.time)),
+            finished_at: Some(result.finished_at.min(at.time)),
+            input_len: result.input_len,
+            status,
+            worker: Some(worker),
+            reason,
+            ..task
+        };
+        let submitted = vec![("action".into(), task.action.clone()), ("island".into(), "true".into())];
+        self.row(at, EventType::TaskSubmitted, origin, Some(id), submitted, out);
+        let event = if status == Status::Completed { EventType::TaskCompleted } else { EventType::TaskFailed };
+        self.row(at, event, worker, Some(id), details, out);
+        out.changes.push(Change::Imported { task, output, failure });
+        Reply::Done
+    }
+
     /// The task, if `fence` is its present assignment's.
     fn held(&mut self, id: TaskId, fence: u64) -> Option<&mut Task> {
         self.tasks.get_mut(&id).filter(|task| task.assignment.is_some_and(|held| held.fence == fence))
@@ -569,6 +612,40 @@ impl State {
         out.rows.push(LedgerRow { index: self.next_row, time: at.time, event, node, task, details });
         self.next_row += 1;
     }
+}
+
+/// A task that waits, and its input.
+fn new_task(
+    id: TaskId,
+    origin: NodeId,
+    (attempts, max_attempts): (u32, u32),
+    submitted_at: Millis,
+    spec: TaskSpec,
+) -> (Task, Vec<u8>) {
+    let task = Task {
+        id,
+        action: spec.action,
+        required: spec.required,
+        priority: spec.priority,
+        timeout_ms: spec.timeout_ms,
+        origin,
+        submitted_at,
+        status: Status::Pending,
+        // From the wire: it is counted on from here.
+        attempts: attempts.min(MAX_ATTEMPTS_EVER),
+        strikes: 0,
+        max_attempts: max_attempts.max(1),
+        not_before: 0,
+        assignment: None,
+        worker: None,
+        started_at: None,
+        finished_at: None,
+        reason: None,
+        input_type: spec.input.content_type,
+        input_len: spec.input.body.len() as u64,
+        extras: spec.extras,
+    };
+    (task, spec.input.body)
 }
 
 impl Task {

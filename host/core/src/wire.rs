@@ -136,7 +136,7 @@ macro_rules! messages {
 
 messages!(
     /// Everything that a node may ask of another.
-    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22, Raft = 24, Recruit = 26, Release = 28, Govern = 30, Remark = 32, Cosign = 34, TakeKey = 40, Merge = 42 }
+    Request { Hello = 1, Prove = 3, Report = 5, GetCatalog = 7, Assign = 9, Outcomes = 11, Progress = 13, Submit = 15, Ask = 17, Tell = 20, GetBlob = 22, Raft = 24, Recruit = 26, Release = 28, Govern = 30, Remark = 32, Cosign = 34, TakeKey = 40, Merge = 42, Import = 50, RunInIsland = 52 }
 );
 
 macro_rules! answers {
@@ -163,7 +163,8 @@ answers!(
     Remarked = 33,
     Cosigned = 35,
     TookKey = 41,
-    Merging = 43
+    Merging = 43,
+    Imported = 51
 );
 
 /// Where a node stands: enough for another to know who leads on.
@@ -313,6 +314,9 @@ pub struct Catalog {
     /// The versions of each plugin, as [`crate::versions::Versions::pack`] writes them.
     #[serde(default, deserialize_with = "few::<MAX_OFFERED, _, _>")]
     pub versions: Vec<String>,
+    /// Tasks at once; 0 from a node that does not say.
+    #[serde(default)]
+    pub slots: u16,
 }
 
 impl Catalog {
@@ -869,6 +873,52 @@ pub struct Cosigned {
     pub differs: bool,
 }
 
+/// A task's end in an island, and the signature of the node that took it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedEntry {
+    /// Of a [`crate::island::IslandEntry`].
+    #[serde(with = "serde_bytes")]
+    pub entry: Vec<u8>,
+    /// Ed25519, over what [`crate::island::IslandEntry::signed`] makes of it.
+    #[serde(with = "serde_bytes")]
+    pub signature: [u8; 64],
+}
+
+/// Entries in one [`Import`] at most: one entry of the log, which others wait behind.
+pub const MAX_IMPORTED: usize = 256;
+
+/// To the leader: what ended in an island, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// The caller's public keys as Reticulum writes them; its id is their hash.
+    #[serde(with = "serde_bytes")]
+    pub key: [u8; 64],
+    /// The ends.
+    #[serde(deserialize_with = "few::<MAX_IMPORTED, _, _>")]
+    pub entries: Vec<SignedEntry>,
+}
+
+/// Answer to [`Import`], after the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Which of the entries are not taken, from 0, and why; all others are in the cluster's books.
+    #[serde(deserialize_with = "few::<MAX_IMPORTED, _, _>")]
+    pub refused: Vec<(u32, String)>,
+}
+
+/// From a node that reaches no leader to another of its cluster: run these for it. Answered with [`Assigned`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInIsland {
+    /// The cluster that both belong to; a node of another one refuses.
+    pub cluster: ClusterId,
+    /// To run.
+    #[serde(deserialize_with = "few::<MAX_ITEMS, _, _>")]
+    pub jobs: Vec<Job>,
+    /// What it was given before, with the fences: it says which of them it does not have any more.
+    #[serde(deserialize_with = "few::<MAX_ITEMS, _, _>")]
+    pub held: Vec<(TaskId, u64)>,
+}
+
 /// Answer to anything that is not granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
@@ -997,6 +1047,7 @@ pub fn check(request: &Request) -> Result<(), WireError> {
         Request::Assign(assign) => assign.jobs.len(),
         Request::Outcomes(outcomes) => outcomes.ran.len(),
         Request::Submit(submit) => submit.tasks.len(),
+        Request::RunInIsland(run) => run.jobs.len().saturating_add(run.held.len()),
         _ => 0,
     };
     if items > MAX_ITEMS { Err(WireError::TooMany(items)) } else { Ok(()) }

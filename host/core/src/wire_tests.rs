@@ -57,7 +57,14 @@ fn catalog(plugins: &[(&str, &str)]) -> Catalog {
     let all: std::collections::BTreeSet<String> = actions.iter().map(|action| format!("{one}/{action}")).collect();
     let versions = plugins.iter().map(|(plugin, version)| (*plugin, *version, actions.into()));
     let versions = crate::versions::Versions::of(versions).pack(&all);
-    Catalog { digest: [3; 8], capabilities: vec![], actions: all.into_iter().collect(), caps: vec![], versions }
+    Catalog {
+        digest: [3; 8],
+        capabilities: vec![],
+        actions: all.into_iter().collect(),
+        caps: vec![],
+        versions,
+        slots: 2,
+    }
 }
 
 /// Each message as docs/protocol.md names it.
@@ -279,11 +286,18 @@ fn lists_that_would_fill_the_memory_are_refused_while_they_are_read() {
         actions: vec![String::new(); MAX_OFFERED + 1],
         caps: vec![],
         versions: vec![],
+        slots: 0,
     };
     assert!(matches!(Catalog::decode(&catalog.encode()), Err(WireError::Parse(_))));
     let names = ["p/a", "a b", "\u{1b}[2J", ""].map(str::to_owned).to_vec();
-    let catalog =
-        Catalog { digest: [0; 8], capabilities: names.clone(), actions: names, caps: vec![], versions: vec![] };
+    let catalog = Catalog {
+        digest: [0; 8],
+        capabilities: names.clone(),
+        actions: names,
+        caps: vec![],
+        versions: vec![],
+        slots: 0,
+    };
     let cleaned = Catalog::decode(&catalog.encode()).unwrap().cleaned();
     assert_eq!((cleaned.capabilities, cleaned.actions), (vec!["p/a".to_owned()], vec!["p/a".to_owned()]));
     let versions = Catalog { versions: vec![String::new(); MAX_OFFERED + 1], ..catalog.clone() };

@@ -11,8 +11,8 @@ use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::reading::Reading;
 use crate::telemetry::LogLine;
 use crate::view::{
-    BlobList, BlobPut, ClusterView, GovernedView, KeyView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
-    PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
+    BlobList, BlobPut, ClusterView, GovernedView, JournalView, KeyView, LedgerPage, MembersView, NewTask, NodeError,
+    OutputView, PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
 };
 
 /// Which rows of the ledger are asked for.
@@ -98,6 +98,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
         to: u64,
         local: bool,
     ) -> impl Future<Output = Result<RangeProof, NodeError>> + Send;
+
+    /// This node's journal of tasks that ran without a leader.
+    fn journal(&self, limit: u32) -> impl Future<Output = Result<JournalView, NodeError>> + Send;
 
     /// The keys of the nodes that this one counts to its cluster, its own first.
     fn ledger_keys(&self) -> KeyList;

@@ -12,7 +12,7 @@ use super::routes::{Answer, DEFAULT_LIMIT, MAX_LIMIT, one_of, task_id};
 use super::{App, Backend, LedgerFilter};
 use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::reading::Consistency;
-use crate::view::{LedgerPage, VerifyView};
+use crate::view::{JournalView, LedgerPage, VerifyView};
 
 /// `GET /ledger`.
 pub async fn view<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<LedgerPage> {
@@ -77,6 +77,12 @@ pub async fn range<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<Ra
         return Err(Problem::new(Kind::BadRequest, detail).hint("`to` is the row after the last one that is meant"));
     };
     Ok(Json(app.backend.prove_range(from, to, query.flag("local")?).await?))
+}
+
+/// `GET /ledger/journal`.
+pub async fn journal<B: Backend>(State(app): State<App<B>>, uri: Uri) -> Answer<JournalView> {
+    let limit = Query::read(&uri, &["limit"])?.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
+    Ok(Json(app.backend.journal(limit).await?))
 }
 
 /// `GET /ledger/keys`.

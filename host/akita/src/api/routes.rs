@@ -92,6 +92,7 @@ pub fn all<B: Backend>() -> Vec<(Endpoint, MethodRouter<App<B>>)> {
         (on("GET", "/ledger/rows", "rows to the letter, in their order"), get(ledger::rows::<B>)),
         (on("GET", "/ledger/proof/{index}", "the proof that a row is in the ledger"), get(ledger::row::<B>)),
         (on("GET", "/ledger/range", "the proof that rows are a stretch of the ledger"), get(ledger::range::<B>)),
+        (on("GET", "/ledger/journal", "what this node ran without a leader"), get(ledger::journal::<B>)),
         (on("GET", "/ledger/keys", "the keys that checkpoints are signed with"), get(ledger::keys::<B>)),
         (on("GET", "/logs", "what this node said lately"), get(logs::<B>)),
         (on("GET", "/plugins", "this node's plugins and their actions"), get(plugins::<B>)),

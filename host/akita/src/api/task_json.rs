@@ -100,6 +100,7 @@ struct Reserved<'a> {
     base64: Option<&'a RawValue>,
     content_type: Option<&'a RawValue>,
     deterministic: Option<&'a RawValue>,
+    place: Option<&'a RawValue>,
 }
 
 impl<'a> Reserved<'a> {
@@ -114,6 +115,7 @@ impl<'a> Reserved<'a> {
             "input_base64" => &mut self.base64,
             "content_type" => &mut self.content_type,
             "deterministic" => &mut self.deterministic,
+            "where" => &mut self.place,
             _ => return None,
         })
     }
@@ -188,6 +190,10 @@ impl<'a> Reader<'a> {
             Some(raw) => value(raw, place.key("deterministic"), "true or false")?,
             None => false,
         };
+        let island = match reserved.place {
+            Some(raw) => where_to_run(raw, place.key("where"))?,
+            None => false,
+        };
         let extras = Extras { deterministic, ..Extras::default() };
         let input = self.input(&reserved, rest, &place)?;
         let lies = match (reserved.input, reserved.base64) {
@@ -196,6 +202,7 @@ impl<'a> Reader<'a> {
             (None, None) => place.clone(),
         };
         let task = checked(TaskSpec { action, required, priority, timeout_ms, input, extras }, &place)?;
+        let task = NewTask { island, ..task };
         Ok((task, InputPlace { place: lies, whole: reserved.base64.is_some() }))
     }
 
@@ -296,6 +303,15 @@ fn value<T: serde::de::DeserializeOwned>(raw: &RawValue, place: Place, must: &st
     serde_json::from_str(raw.get()).map_err(wrong)
 }
 
+/// Whether a task may run in an island.
+fn where_to_run(raw: &RawValue, place: Place) -> Result<bool, SubmitError> {
+    match serde_json::from_str::<&str>(raw.get()) {
+        Ok("island") => Ok(true),
+        Ok("cluster") => Ok(false),
+        _ => Err(SubmitError::Wrong { place, must: "`cluster` or `island`".into(), got: excerpt(raw.get()) }),
+    }
+}
+
 /// The object of these members.
 fn gathered(members: &[(String, &RawValue)]) -> Vec<u8> {
     let size: usize = members.iter().map(|(key, value)| key.len() + value.get().len() + 4).sum();
@@ -329,5 +345,6 @@ fn checked(spec: TaskSpec, place: &Place) -> Result<NewTask, SubmitError> {
     })?;
     let TaskSpec { action, required, priority, timeout_ms, input: Content { content_type, body: input }, extras } =
         spec;
-    Ok(NewTask { action, required, priority, timeout_ms, content_type, input, deterministic: extras.deterministic })
+    let deterministic = extras.deterministic;
+    Ok(NewTask { action, required, priority, timeout_ms, content_type, input, deterministic, island: false })
 }

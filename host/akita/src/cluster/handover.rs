@@ -89,6 +89,9 @@ impl Cluster {
         if let Err(error) = self.flush_outbox().await {
             tracing::warn!(%error, "the outbox could not be sent yet");
         }
+        if let Err(error) = self.bring_journal().await {
+            tracing::warn!(%error, "what the island's journal holds could not be brought yet");
+        }
     }
 
     async fn hand_over(&self) -> Result<(), NodeError> {
@@ -202,7 +205,7 @@ impl Cluster {
         Ok(Submitted { statuses: statuses.into_iter().map(|status| status as u8).collect(), index })
     }
 
-    fn chunk_bytes(&self) -> usize {
+    pub(super) fn chunk_bytes(&self) -> usize {
         let slow = self.rtt_ms(self.standing().leader) >= akita_core::tuning::SLOW_RTT_MS;
         if slow { SLOW_CHUNK_BYTES } else { CHUNK_BYTES }
     }

@@ -196,7 +196,7 @@ impl Cluster {
         }
     }
 
-    async fn alert(&self, node: NodeId, name: &str, what: &str) {
+    pub(super) async fn alert(&self, node: NodeId, name: &str, what: &str) {
         let due = {
             let mut known = self.known();
             let peer = known.peer(node);

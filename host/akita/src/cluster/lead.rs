@@ -206,6 +206,13 @@ impl Cluster {
                 if let Err(error) = self.flush_outbox().await {
                     tracing::debug!(%error, "the outbox waits");
                 }
+                let cluster = self.clone();
+                // Beside this loop, which must not wait for a commit that most voters have to agree to.
+                self.0.tasks.spawn(async move {
+                    if let Err(error) = cluster.bring_journal().await {
+                        tracing::debug!(%error, "the journal waits");
+                    }
+                });
             }
         }
     }

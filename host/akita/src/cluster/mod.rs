@@ -11,6 +11,7 @@ mod follow;
 mod govern;
 mod handover;
 mod handshake;
+mod island;
 mod keyring;
 mod keys;
 mod lead;
@@ -43,6 +44,7 @@ pub use books::{Books, Word};
 pub use call::CallFailed;
 pub use cosign::Contradiction;
 pub use handover::MAX_OUTBOX;
+pub use island::MAX_JOURNAL;
 pub use keyring::{KEY_FILE, KeyFileError, Keyring, read as read_keys, write as write_keys};
 
 use crate::{
@@ -171,6 +173,8 @@ struct Inner {
     report_now: Notify,
     /// The leader answers: what waits here may be brought to it.
     deliver_now: Notify,
+    /// Tasks that run here without a leader.
+    island: island::Gate,
     requests: Arc<Semaphore>,
     polls: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -217,6 +221,7 @@ impl Cluster {
             cosigning: tokio::sync::Mutex::new(()),
             report_now: Notify::new(),
             deliver_now: Notify::new(),
+            island: island::Gate::new(),
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
             polls: Arc::new(Semaphore::new(MAX_POLLS)),
             tasks: TaskTracker::new(),
@@ -251,6 +256,8 @@ impl Cluster {
         self.0.tasks.spawn(async move { merger.keep_merging().await });
         let gatherer = self.clone();
         self.0.tasks.spawn(async move { gatherer.gather_signatures().await });
+        let islander = self.clone();
+        self.0.tasks.spawn(async move { islander.tend_island().await });
         let teller = self.clone();
         self.0.tasks.spawn(async move { teller.tell_of_room().await });
         loop {
@@ -338,6 +345,7 @@ impl Cluster {
             actions: offer.actions.iter().cloned().collect(),
             caps: offer.caps.iter().map(|(plugin, most)| (plugin.clone(), *most)).collect(),
             versions: offer.versions.pack(&offer.actions),
+            slots: offer.slots,
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 
 use akita_core::{
     NodeId, TaskId,
+    island::is_island,
     wire::{Message, Noted, Outcomes, Progress, Ran, Refusal, Taken},
 };
 use tokio::sync::mpsc;
@@ -28,10 +29,13 @@ const PROGRESS_ROUND_TRIPS: u32 = 10;
 /// Own outcomes that share one message to the loop.
 const BATCH: usize = 256;
 
+/// Outcomes on their way, by who assigned; those of an island apart, because they go nowhere else.
+type Queues = HashMap<(NodeId, bool), mpsc::UnboundedSender<Ran>>;
+
 impl Cluster {
     /// Passes on what the executor reports, until it is gone.
     pub async fn pass_on(&self, mut reports: mpsc::UnboundedReceiver<Report>) {
-        let mut queues: HashMap<NodeId, mpsc::UnboundedSender<Ran>> = HashMap::new();
+        let mut queues: Queues = HashMap::new();
         let mut said: HashMap<TaskId, Instant> = HashMap::new();
         let mut buffer = Vec::with_capacity(BATCH);
         while reports.recv_many(&mut buffer, BATCH).await > 0 {
@@ -41,7 +45,7 @@ impl Cluster {
                     Report::Ran { assigner, task, fence, run_us, outcome } => {
                         said.remove(&task);
                         // One of several voters may lose the lead before they have it; then another is to have it.
-                        let at_once = assigner == self.0.me && !self.role().is_voter();
+                        let at_once = assigner == self.0.me && !self.role().is_voter() && !is_island(fence);
                         if at_once {
                             self.0.executor.settled(task, fence);
                         }
@@ -64,9 +68,9 @@ impl Cluster {
         }
     }
 
-    fn queue(&self, queues: &mut HashMap<NodeId, mpsc::UnboundedSender<Ran>>, assigner: NodeId, ran: Ran) {
+    fn queue(&self, queues: &mut Queues, assigner: NodeId, ran: Ran) {
         queues.retain(|_, queue| !queue.is_closed());
-        let queue = queues.entry(assigner).or_insert_with(|| {
+        let queue = queues.entry((assigner, is_island(ran.fence))).or_insert_with(|| {
             // Unbounded: what is in it was bounded when the tasks were taken.
             let (sender, receiver) = mpsc::unbounded_channel();
             let cluster = self.clone();
@@ -104,6 +108,9 @@ impl Cluster {
 
     /// Gives outcomes to the leader of the cluster that assigned them: that one, or who leads it now.
     async fn bring_outcomes(&self, assigner: NodeId, chunk: &Outcomes) -> Result<(), CallFailed> {
+        if chunk.ran.iter().any(|ran| is_island(ran.fence)) {
+            return self.bring_to_island(assigner, chunk).await;
+        }
         let standing = self.standing();
         let successor = self.known().led.get(&assigner) == Some(&standing.cluster);
         let to = if successor && standing.leader != NOBODY { standing.leader } else { assigner };
@@ -118,9 +125,23 @@ impl Cluster {
         }
     }
 
+    /// Gives outcomes to the node whose island's tasks they are: no leader knows of them.
+    async fn bring_to_island(&self, origin: NodeId, chunk: &Outcomes) -> Result<(), CallFailed> {
+        if origin == self.0.me {
+            let taken = self.island_outcomes(origin, chunk.ran.clone()).await;
+            return if taken { Ok(()) } else { Err(CallFailed::NoLeader) };
+        }
+        let bytes = chunk.ran.iter().map(|ran| ran.body.len() as u64).sum();
+        self.call::<Taken>(origin, chunk, self.patience_for(origin, bytes)).await.map(drop)
+    }
+
     /// Says how far a task is: to this node's own watchers at once, over the mesh now and then.
     fn say(&self, said: &mut HashMap<TaskId, Instant>, assigner: NodeId, progress: Progress) {
         let task = progress.task;
+        if assigner == self.0.me && is_island(progress.fence) {
+            let Progress { task, fence, done, total, note } = progress;
+            return self.0.driver.watch().set_progress(task, fence, done, total, note);
+        }
         if assigner == self.0.me {
             self.0.driver.progress(assigner, progress);
             return;

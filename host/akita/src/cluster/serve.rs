@@ -8,9 +8,10 @@ use std::{
 
 use akita_core::{
     NodeId,
+    island::is_island,
     wire::{
-        self, Answer, Ask, Assign, Assigned, Message, Misfit, Noted, Outcomes, Progress, Refusal, Refused, Request,
-        Submit, Taken,
+        self, Answer, Ask, Assign, Assigned, Message, Misfit, Noted, Outcomes, Progress, Ran, Refusal, Refused,
+        Request, Submit, Taken,
     },
 };
 
@@ -61,6 +62,8 @@ impl Cluster {
             Request::TakeKey(take) => self.took_key(node, take),
             Request::Merge(merge) => self.expect_cluster(node, merge).await,
             Request::Cosign(cosign) => self.cosigned(node, cosign).await,
+            Request::Import(import) => self.imported(node, import).await,
+            Request::RunInIsland(run) => self.run_for(node, run),
         }
     }
 
@@ -92,11 +95,18 @@ impl Cluster {
     }
 
     async fn outcomes(&self, node: NodeId, outcomes: Outcomes) -> Vec<u8> {
+        let (island, ran): (Vec<Ran>, Vec<Ran>) = outcomes.ran.into_iter().partition(|ran| is_island(ran.fence));
+        if !island.is_empty() && !self.island_outcomes(node, island).await {
+            return self.refuse(Refusal::Internal, "nothing can be written down here now");
+        }
+        if ran.is_empty() {
+            return Taken {}.encode();
+        }
         if self.role().is_voter() && !self.leads() {
             // The one that leads now has the assignments, and takes the outcomes.
             return self.refuse(Refusal::NotLeader, "this node does not lead any more");
         }
-        match self.0.driver.outcomes(node, outcomes.ran).await {
+        match self.0.driver.outcomes(node, ran).await {
             Ok(()) => Taken {}.encode(),
             Err(_) => self.refuse(Refusal::Internal, "nothing can be committed here now"),
         }

@@ -128,7 +128,7 @@ pub struct Service {
 }
 
 /// Milliseconds that only ever go on, whatever the machine's clock is set to: patience is measured by them.
-fn ticks() -> Millis {
+pub(crate) fn ticks() -> Millis {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     // Not 0, which means "at once" where a time is kept.
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
@@ -347,7 +347,7 @@ impl Service {
         if self.following {
             for change in &applied.changes {
                 match change {
-                    Change::Ended { task, .. } => self.driver.watch().ended(task.id),
+                    Change::Ended { task, .. } | Change::Imported { task, .. } => self.driver.watch().ended(task.id),
                     Change::HandedOver { task, .. } => self.driver.watch().ended(*task),
                     _ => {}
                 }
@@ -374,7 +374,7 @@ impl Service {
                 Change::Accepted { task, input } => {
                     self.outbound.inputs.keep(task.id, Content { content_type: task.input_type, body: input });
                 }
-                Change::Ended { task, .. } => self.forget(task.id),
+                Change::Ended { task, .. } | Change::Imported { task, .. } => self.forget(task.id),
                 Change::HandedOver { task, .. } => self.forget(task),
                 Change::Moved(task) if task.assignment.is_none() => {
                     self.unacknowledged.remove(&task.id);

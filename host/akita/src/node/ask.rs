@@ -88,6 +88,7 @@ impl Node {
             None | Some(Status::QueuedLocally) => self.outbox().await?,
             Some(_) => Vec::new(),
         };
+        tasks.extend(self.island_list(status, most).await?);
         let mut all = TaskList { tasks: Vec::new(), stale: false, as_of_index: None };
         if status != Some(Status::QueuedLocally) {
             all = match reading.consistency {
@@ -156,7 +157,8 @@ impl Node {
                 ClusterView { stale: true, as_of_index: Some(self.log_index().await?), ..view }
             }
         };
-        Ok(ClusterView { problems: self.problems(&view.rivals, view.merging_into.as_deref()), ..view })
+        let problems = self.problems(&view.rivals, view.merging_into.as_deref());
+        Ok(ClusterView { problems, island: self.island_counts().await, ..view })
     }
 
     async fn any_cluster_view(&self, name: &str) -> ClusterView {

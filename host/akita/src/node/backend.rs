@@ -14,8 +14,8 @@ use crate::{
     store::LedgerQuery,
     telemetry::LogLine,
     view::{
-        BlobList, BlobPut, ClusterView, GovernedView, KeyView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
-        PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
+        BlobList, BlobPut, ClusterView, GovernedView, JournalView, KeyView, LedgerPage, MembersView, NewTask,
+        NodeError, OutputView, PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
     },
 };
 
@@ -66,6 +66,10 @@ impl Backend for Node {
 
     async fn prove_range(&self, from: u64, to: u64, local: bool) -> Result<RangeProof, NodeError> {
         Node::prove_range(self, from, to, local).await
+    }
+
+    async fn journal(&self, limit: u32) -> Result<JournalView, NodeError> {
+        Node::journal(self, limit).await
     }
 
     fn ledger_keys(&self) -> KeyList {

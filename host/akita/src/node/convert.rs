@@ -67,6 +67,7 @@ pub(super) fn task(meta: &TaskMeta, result: Option<Content>) -> TaskView {
         key: task.extras.key.map(|key| key.to_string()),
         stale: false,
         as_of_index: None,
+        recorded: None,
     }
 }
 
@@ -111,6 +112,7 @@ pub(super) fn outbox(sent: &Sent, since: Millis) -> TaskView {
         key: sent.extras.key.map(|key| key.to_string()),
         stale: false,
         as_of_index: None,
+        recorded: None,
     }
 }
 
@@ -145,6 +147,7 @@ pub(super) fn cluster(name: &str, view: View, fresh: bool) -> ClusterView {
         problems: Vec::new(),
         stale: false,
         as_of_index: None,
+        island: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod backend;
 mod blobs;
 mod children;
 mod convert;
+mod island;
 mod ledger;
 mod members;
 mod output;
@@ -23,6 +24,7 @@ use akita_core::{
     wire::{Sent, Submitted},
 };
 use akita_mesh::Mesh;
+use island::{Placed, no_leader};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -132,6 +134,7 @@ impl Node {
         }
         let many = tasks.len() > 1;
         let mut incoming = Vec::with_capacity(tasks.len());
+        let island: Vec<bool> = tasks.iter().map(|task| task.island).collect();
         for (at, task) in tasks.into_iter().enumerate() {
             let spec = self.spec(task, key).map_err(|detail| NodeError::Invalid {
                 detail: if many { format!("task {at} of the batch: {detail}") } else { detail },
@@ -142,14 +145,8 @@ impl Node {
         self.permit(&incoming)?;
         let incoming = self.plugins.check(incoming).await?;
         let ids: Vec<TaskId> = incoming.iter().map(|task| task.id).collect();
-        let Accepted { statuses, index } = self.place(incoming).await.map_err(|error| self.while_compiling(error))?;
-        let index = Some(index).filter(|index| *index > 0);
-        let view = |(id, status): (TaskId, Status)| SubmittedView {
-            task_id: id.to_string(),
-            status: status.as_str().to_owned(),
-            index,
-        };
-        Ok(ids.into_iter().zip(statuses).map(view).collect())
+        let placed = self.place(incoming, &island).await.map_err(|error| self.while_compiling(error))?;
+        Ok(ids.into_iter().zip(placed).map(|(id, placed)| placed.view(id)).collect())
     }
 
     /// Refuses what this node's own grants do not allow to who asks. A node that lacks the plugin knows no better than
@@ -201,15 +198,37 @@ impl Node {
         spec.normalise().map_err(|error| error.to_string())
     }
 
-    async fn place(&self, tasks: Vec<Incoming>) -> Result<Accepted, NodeError> {
-        let last = match self.hand_in(&tasks).await {
-            Err(error @ NodeError::Unavailable { .. }) => error,
-            other => return other,
+    /// Has the tasks accepted by whoever leads. Where nobody does, those that may run in an island do, and the others are
+    /// kept for later.
+    async fn place(&self, tasks: Vec<Incoming>, island: &[bool]) -> Result<Vec<Placed>, NodeError> {
+        let some_here = island.contains(&true);
+        // A leader that most voters have left would take them into its log, and another might run them later: what is
+        // to run here at once is not given to it.
+        let handed_in = match some_here && !self.leader_is_sure().await {
+            true => Err(no_leader()),
+            false => self.hand_in(&tasks).await,
         };
-        tracing::info!(error = %last, "no leader takes the tasks now; they are kept here and sent later");
-        let sent: Vec<Sent> = tasks.into_iter().map(sent).collect();
-        self.cluster.keep_in_outbox(&sent).await?;
-        Ok(Accepted { statuses: vec![Status::QueuedLocally; sent.len()], index: 0 })
+        let last = match handed_in {
+            Err(error @ NodeError::Unavailable { .. }) => error,
+            other => {
+                let Accepted { statuses, index } = other?;
+                let index = Some(index).filter(|index| *index > 0);
+                return Ok(statuses.into_iter().map(|status| Placed::Log(status, index)).collect());
+            }
+        };
+        tracing::info!(error = %last, "no leader takes the tasks now; they are kept here and sent later, or run here");
+        let (mut here, mut later) = (Vec::new(), Vec::new());
+        for (task, island) in tasks.into_iter().zip(island) {
+            if *island { here.push(sent(task)) } else { later.push(sent(task)) }
+        }
+        if !later.is_empty() {
+            self.cluster.keep_in_outbox(&later).await?;
+        }
+        if !here.is_empty() {
+            self.cluster.run_here(here).await?;
+        }
+        let place = |island: &bool| if *island { Placed::Island } else { Placed::Log(Status::QueuedLocally, None) };
+        Ok(island.iter().map(place).collect())
     }
 
     /// Has whoever leads accept the tasks.
@@ -307,7 +326,7 @@ impl Node {
         let is_final = |view: &TaskView| {
             let status = Status::parse(&view.status);
             let ended = status.is_some_and(Status::is_end) && (reach != Reach::Confirmed || !votes);
-            ended || status == Some(Status::QueuedLocally)
+            ended || status == Some(Status::QueuedLocally) || view.recorded.is_some()
         };
         if own.as_ref().is_some_and(is_final) || reach == Reach::Here || own.is_some() && !votes {
             return Ok(own);
@@ -353,6 +372,9 @@ impl Node {
     /// A task on this node's own books or in its outbox.
     async fn own_task(&self, id: TaskId) -> Result<Option<TaskView>, NodeError> {
         let Some(record) = self.store.task(id).await.map_err(internal)? else {
+            if let Some(view) = self.island_task(id).await? {
+                return Ok(Some(view));
+            }
             let waiting = self.outbox().await?;
             return Ok(waiting.into_iter().find(|view| view.task_id == id.to_string()));
         };

@@ -3,6 +3,7 @@
 //! database, asks no node and signs nothing.
 
 mod file;
+mod island;
 mod note;
 mod range;
 mod row;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tlog_tiles::Hash;
 
 pub use file::{Form, Reader, Unreadable, Writer, proof_beside};
+pub use island::{check_chain, read_entry};
 pub use note::{Head, KeyView, keys_of};
 pub use range::{RangeCheck, RangeProof, in_place};
 pub use row::{ExactRow, RowProof};

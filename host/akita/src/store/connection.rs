@@ -7,13 +7,14 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::StoreError;
 
 /// The migrations in order; the database's `user_version` says how many it has had.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_plugin_kv.sql"),
     include_str!("migrations/0003_extras.sql"),
     include_str!("migrations/0004_blobs.sql"),
     include_str!("migrations/0005_raft.sql"),
     include_str!("migrations/0006_cluster_key.sql"),
+    include_str!("migrations/0007_island.sql"),
 ];
 /// "AKIT", as the first migration sets it.
 const APPLICATION_ID: i64 = 0x414B_4954;

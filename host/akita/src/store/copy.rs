@@ -53,7 +53,11 @@ pub fn copy_file(from: &Path, to: &Path, alone: bool) -> Result<CopySummary, Sto
 
 fn summary(conn: &Connection) -> Result<CopySummary, StoreError> {
     let head = ledger::head(conn)?;
-    let waiting: i64 = conn.query_row("SELECT COUNT(*) FROM outbox", [], |row| row.get(0))?;
+    let mut waiting: i64 = conn.query_row("SELECT COUNT(*) FROM outbox", [], |row| row.get(0))?;
+    if has_table(conn, "island_tasks")? {
+        let open = "SELECT COUNT(*) FROM island_tasks WHERE number IS NULL";
+        waiting += conn.query_row(open, [], |row| row.get::<_, i64>(0))?;
+    }
     Ok(CopySummary {
         rows: head.rows,
         root: head.root,
@@ -95,7 +99,9 @@ pub fn settle(path: &Path, settle: Settle) -> Result<u64, StoreError> {
         commands.extend(ids.chunks(HAND_OVER_AT_ONCE).map(|some| Command::HandOver { tasks: some.to_vec(), to }));
         let waiting = machine.conn.execute("DELETE FROM outbox", [])?;
         machine.counters.add(akita_core::Status::QueuedLocally.as_str(), -(waiting as i64));
-        let_go = (ids.len() + waiting) as u64;
+        // Ends that were signed are kept: they are taken once, whoever brings them.
+        let islands = machine.conn.execute("DELETE FROM island_tasks WHERE number IS NULL", [])?;
+        let_go = (ids.len() + waiting + islands) as u64;
     }
     commands.push(Command::Record { event: EventType::ConfigChange, node: settle.was, details: settle.details });
     let last = machine.position();
@@ -122,11 +128,15 @@ pub fn settle(path: &Path, settle: Settle) -> Result<u64, StoreError> {
     Ok(let_go)
 }
 
+/// A copy of a database that no node has started on since an update lacks the newer tables.
+fn has_table(conn: &Connection, table: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    Ok(conn.query_row(sql, [table], |row| row.get::<_, String>(0)).optional()?.is_some())
+}
+
 fn forget_votes(conn: &Connection) -> Result<(), StoreError> {
     for table in OF_VOTERS {
-        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-        let there: Option<String> = conn.query_row(sql, [table], |row| row.get(0)).optional()?;
-        if there.is_some() {
+        if has_table(conn, table)? {
             conn.execute(&format!("DELETE FROM {table}"), [])?;
         }
     }
@@ -222,6 +232,14 @@ mod tests {
         sound(&path);
         let after = summary_of(&path);
         assert_eq!((after.checkpoint, after.rows), (None, before.rows + 2));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_no_node_has_started_on_since_an_update_is_copied_as_it_is() {
+        let (log, path, before) = copied().await;
+        execute(&path, "DROP TABLE island_tasks; DROP TABLE island_journal; PRAGMA user_version = 6");
+        let again = copy_file(&path, &log.dir.path().join("older.db"), true).unwrap();
+        assert_eq!((again.rows, again.unfinished), (before.rows, before.unfinished));
     }
 
     #[tokio::test]

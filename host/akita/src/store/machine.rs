@@ -86,7 +86,7 @@ impl Machine {
                 self.counters.add(row.event.as_str(), 1);
             }
             for change in &effects.changes[changes..] {
-                if let (Change::Accepted { .. }, Some(back)) = (change, handed_over) {
+                if let (Change::Accepted { .. } | Change::Imported { .. }, Some(back)) = (change, handed_over) {
                     tasks::forget_handed_over(&self.conn, back)?;
                     self.counters.add(KEPT, -1);
                 }
@@ -112,6 +112,11 @@ impl Machine {
                 self.moved.remove(&task.id);
                 tasks::end(&self.conn, task, output.as_ref(), failure.as_ref())?;
                 self.count(task.id, None);
+                self.counters.add(task.status.as_str(), 1);
+                self.counters.add(KEPT, 1);
+            }
+            Change::Imported { task, output, failure } => {
+                tasks::import(&self.conn, task, output.as_ref(), failure.as_ref(), time)?;
                 self.counters.add(task.status.as_str(), 1);
                 self.counters.add(KEPT, 1);
             }

@@ -24,6 +24,7 @@ mod counters;
 mod data_dir;
 mod error;
 mod inspect;
+mod island;
 mod kv;
 mod ledger;
 mod machine;
@@ -54,7 +55,8 @@ pub use ledger::{
 };
 pub use machine::Position;
 pub use records::{
-    CheckpointRecord, LedgerHead, LedgerPage, LedgerQuery, LedgerRange, OutboxItem, ProvenRow, TaskMeta, TaskRecord,
+    CheckpointRecord, IslandCounts, IslandJournal, IslandRecord, IslandSigned, IslandStart, LedgerHead, LedgerPage,
+    LedgerQuery, LedgerRange, OutboxItem, ProvenRow, TaskMeta, TaskRecord,
 };
 
 pub(crate) use machine::Machine;

@@ -104,3 +104,70 @@ pub struct OutboxItem {
     /// When it was taken.
     pub created: Millis,
 }
+
+/// What the journal of an island begins with: its tasks that have not ended, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IslandStart {
+    /// The tasks, oldest first.
+    pub tasks: Vec<Task>,
+    /// Steps so far.
+    pub index: u64,
+    /// Rows so far.
+    pub rows: u64,
+}
+
+/// A task's end in an island, signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IslandSigned {
+    /// Bytes of an [`IslandEntry`](akita_core::island::IslandEntry).
+    pub entry: Vec<u8>,
+    /// Of the node that took the task.
+    pub signature: [u8; 64],
+}
+
+/// A task of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IslandRecord {
+    /// The task.
+    pub meta: TaskMeta,
+    /// Which entry it is, once it has ended.
+    pub number: Option<u64>,
+    /// Its end.
+    pub signed: Option<IslandSigned>,
+    /// When the cluster had it.
+    pub imported_at: Option<Millis>,
+    /// Why the leader does not take it.
+    pub note: Option<String>,
+}
+
+/// How many tasks the journal holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IslandCounts {
+    /// They wait for a worker.
+    pub waiting: u64,
+    /// A worker has them.
+    pub running: u64,
+    /// They have ended, and the cluster does not have them yet.
+    pub to_import: u64,
+    /// Of those, the ones that the leader did not take.
+    pub refused: u64,
+    /// The cluster has them.
+    pub imported: u64,
+}
+
+/// The journal as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IslandJournal {
+    /// The newest steps, newest first.
+    pub steps: Vec<LedgerRow>,
+    /// Every signed end that it holds, in order, with its number and its task.
+    pub entries: Vec<(u64, TaskId, IslandSigned)>,
+    /// The newest tasks, newest first.
+    pub tasks: Vec<IslandRecord>,
+    /// How many there are.
+    pub counts: IslandCounts,
+    /// Ends ever signed.
+    pub numbered: u64,
+    /// Hash of the last of them.
+    pub last: [u8; 32],
+}

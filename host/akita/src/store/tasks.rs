@@ -68,6 +68,21 @@ pub(super) fn end(
     Ok(())
 }
 
+/// Stores a task that had ended before this log knew of it; it stays as long as one that ended at `time`.
+pub(super) fn import(
+    conn: &Connection,
+    task: &Task,
+    output: Option<&Content>,
+    failure: Option<&Failure>,
+    time: Millis,
+) -> Result<(), StoreError> {
+    insert(conn, task, &[])?;
+    end(conn, task, output, failure)?;
+    conn.prepare_cached("UPDATE tasks SET left_at = ?2 WHERE id = ?1")?
+        .execute(params![task.id.0, time.cast_signed()])?;
+    Ok(())
+}
+
 fn update_row(conn: &Connection, task: &Task, failure: Option<&Failure>) -> Result<i64, StoreError> {
     let code = failure.and_then(|failure| failure.code.as_deref());
     let pointer = failure.and_then(|failure| failure.pointer.as_deref());

@@ -42,7 +42,9 @@ impl Replica {
             self.state.apply(index, entry.time, command, &self.ended, &mut effects);
             for change in &effects.changes[changes..] {
                 match change {
-                    Change::Ended { task, .. } => drop(self.ended.0.insert(task.id, task.status)),
+                    Change::Ended { task, .. } | Change::Imported { task, .. } => {
+                        self.ended.0.insert(task.id, task.status);
+                    }
                     Change::HandedOver { task, .. } => drop(self.ended.0.remove(task)),
                     _ => {}
                 }

@@ -30,6 +30,18 @@ fn syntax(body: &str, message: &str) {
 }
 
 #[test]
+fn where_a_task_may_run_is_said_in_one_of_two_words() {
+    assert!(one(r#"{"action":"log","where":"island","message":"x"}"#).island);
+    assert!(!one(r#"{"action":"log","where":"cluster"}"#).island);
+    let island = one(r#"{"task_data":{"action":"log","where":"island","message":"x"}}"#);
+    assert!(island.island && island.input == br#"{"message":"x"}"#);
+    for bad in [r#""nowhere""#, "1", "null", r#"["island"]"#] {
+        let error = parse(format!(r#"{{"action":"log","where":{bad}}}"#).as_bytes(), &LIMITS).unwrap_err();
+        assert!(error.to_string().contains("`cluster` or `island`"), "{error}");
+    }
+}
+
+#[test]
 fn both_forms_give_the_same_task() {
     let task = NewTask {
         action: "log".into(),
@@ -39,6 +51,7 @@ fn both_forms_give_the_same_task() {
         content_type: "application/json".into(),
         input: br#"{"message":"hello","level":"info"}"#.into(),
         deterministic: false,
+        island: false,
     };
     let keys = r#""action":"log","required_capabilities":["net","gpu","net"],"timeout_s":1.5"#;
     for body in [

@@ -14,8 +14,8 @@ use crate::proof::{HeadView, KeyList, RangeProof, RowProof, RowsPage};
 use crate::reading::Reading;
 use crate::telemetry::LogLine;
 use crate::view::{
-    BlobList, BlobPut, ClusterView, GovernedView, KeyView, LedgerPage, MembersView, NewTask, NodeError, OutputView,
-    PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
+    BlobList, BlobPut, ClusterView, GovernedView, IslandView, JournalView, KeyView, LedgerPage, MembersView, NewTask,
+    NodeError, OutputView, PluginList, StatusView, SubmittedView, SwitchedView, TaskList, TaskView, VerifyView,
 };
 
 #[derive(Clone, Default)]
@@ -85,6 +85,7 @@ pub fn task_view(id: TaskId) -> TaskView {
         key: None,
         stale: false,
         as_of_index: None,
+        recorded: None,
     }
 }
 
@@ -96,7 +97,14 @@ impl Backend for Fake {
             let first = inner.submitted.len();
             inner.submitted.extend(tasks);
             let ids = first..inner.submitted.len();
-            Ok(ids.map(|id| SubmittedView { task_id: id.to_string(), status: "pending".into(), index: None }).collect())
+            Ok(ids
+                .map(|id| SubmittedView {
+                    task_id: id.to_string(),
+                    status: "pending".into(),
+                    index: None,
+                    recorded: None,
+                })
+                .collect())
         })
     }
 
@@ -184,6 +192,13 @@ impl Backend for Fake {
         Ok(RangeProof { format, from, to, before, consistency, checkpoint: String::new(), keys })
     }
 
+    async fn journal(&self, limit: u32) -> Result<JournalView, NodeError> {
+        self.ask(format!("journal {limit}"))?;
+        let counts = IslandView { waiting: 0, running: 0, to_import: 0, refused: 0, imported: 0 };
+        let (tasks, steps) = (Vec::new(), Vec::new());
+        Ok(JournalView { node_id: super::ID.into(), ok: true, problem: None, signed: 0, counts, tasks, steps })
+    }
+
     fn ledger_keys(&self) -> KeyList {
         self.set(|inner| inner.asked.push("keys".into()));
         KeyList { keys: vec![] }
@@ -205,6 +220,7 @@ impl Backend for Fake {
             problems: vec![],
             stale: false,
             as_of_index: None,
+            island: None,
         })
     }
 

@@ -55,6 +55,7 @@ async fn each_route_asks_the_node_what_its_query_says() {
         ("/ledger/range?from=3&to=9&local=1", "range 3 9 true"),
         ("/ledger/range?to=1", "range 0 1 false"),
         ("/ledger/keys", "keys"),
+        ("/ledger/journal?limit=7", "journal 7"),
         ("/logs", "logs 50 TRACE None"),
         ("/logs?level=warn&limit=2000&after=18446744073709551615", "logs 2000 WARN Some(18446744073709551615)"),
     ];

@@ -87,9 +87,27 @@ fn render(reply: &Value, _now: Timestamp) -> String {
             cut(&node.words("actions").join(","), ACTIONS_SHOWN),
         ]);
     }
-    let problems = problems(cluster);
+    let problems = format!("{}{}", problems(cluster), island(cluster.get("island")));
     let head = format!("cluster {} ({id}), {open}, {leader}{term}{stale}", cluster.text("cluster_name"));
     format!("{head}\n{problems}{}\n{}", under_way(cluster), table.render())
+}
+
+/// What the asked node has run, or runs, without a leader.
+fn island(island: View<'_>) -> String {
+    if island.is_null() {
+        return String::new();
+    }
+    let count = |name| island.count(name).unwrap_or_default();
+    let refused = match count("refused") {
+        0 => String::new(),
+        refused => format!(" ({refused} refused by the leader: akita ledger journal)"),
+    };
+    format!(
+        "island: {} waiting, {} running, {} ended and waiting for a leader{refused}\n",
+        count("waiting"),
+        count("running"),
+        count("to_import")
+    )
 }
 
 /// A number is a percentage of what the node can do; parts are shown by their names.

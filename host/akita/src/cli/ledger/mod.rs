@@ -4,6 +4,7 @@ mod check;
 mod export;
 mod files;
 mod head;
+mod journal;
 mod prove;
 mod verify;
 mod view;
@@ -22,6 +23,7 @@ pub enum Ledger {
     Head(head::ShowHead),
     Prove(prove::Prove),
     Export(export::Export),
+    Journal(journal::Journal),
 }
 
 pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Ledger) -> Result<(), ExitError> {
@@ -31,6 +33,7 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, verb: &Ledger) -> Resul
         Ledger::Head(args) => head::run(session, globals, args),
         Ledger::Prove(args) => prove::run(session, globals, args),
         Ledger::Export(args) => export::run(session, globals, args),
+        Ledger::Journal(args) => journal::run(session, globals, args),
     }
 }
 

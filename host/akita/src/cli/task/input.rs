@@ -12,7 +12,7 @@ use crate::cli::session::Session;
 use crate::exit::ExitError;
 
 /// Keys of a task that are not its input. The node reserves the same.
-const RESERVED: [&str; 4] = ["action", "required_capabilities", "input", "deterministic"];
+const RESERVED: [&str; 5] = ["action", "required_capabilities", "input", "deterministic", "where"];
 
 /// One task, or several that are accepted together or not at all.
 #[derive(Debug, PartialEq)]

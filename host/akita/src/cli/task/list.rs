@@ -67,7 +67,7 @@ fn render(reply: &Value, now: Timestamp) -> String {
         table.row(vec![
             task.text("task_id").to_owned(),
             task.text("action").to_owned(),
-            state(task.text("status")),
+            recorded(task),
             number("priority"),
             number("attempts"),
             short_id(task.text("worker_id")),
@@ -76,6 +76,15 @@ fn render(reply: &Value, now: Timestamp) -> String {
         ]);
     }
     table.render()
+}
+
+/// The state, and where it is recorded unless that is the cluster's ledger.
+fn recorded(task: View<'_>) -> String {
+    let status = state(task.text("status"));
+    match task.text("recorded") {
+        "" => status,
+        place => format!("{status} ({})", tame(place)),
+    }
 }
 
 #[cfg(test)]

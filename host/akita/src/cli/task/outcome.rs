@@ -46,6 +46,7 @@ pub fn render(reply: &Value, now: Timestamp) -> String {
         ("task", task.text("task_id").to_owned()),
         ("action", task.text("action").to_owned()),
         ("status", state(task.text("status"))),
+        ("recorded", recorded(task)),
         ("reason", tame(&task.get("reason").line())),
         ("error", tame(&task.get("error").line())),
         ("progress", progress(task)),
@@ -63,6 +64,14 @@ pub fn render(reply: &Value, now: Timestamp) -> String {
         ("hash", task.text("output_hash").to_owned()),
         ("result", output(task).map(|output| shown(&output, task)).unwrap_or_default()),
     ])
+}
+
+/// Where it is recorded, unless that is the cluster's ledger.
+fn recorded(task: View<'_>) -> String {
+    match task.text("recorded") {
+        "island" => "in the island's journal, not yet in the cluster's ledger".to_owned(),
+        other => tame(other),
+    }
 }
 
 /// The result alone, for standard output.

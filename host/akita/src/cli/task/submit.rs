@@ -29,6 +29,7 @@ Examples:
   akita task submit '{\"action\":\"image/fit\",\"max_bytes\":2000}' \\
     --file image_base64=photo.jpg --wait --save small.jpg
   akita task submit @tasks.json --wait --timeout 60
+  akita task submit '{\"action\":\"log\",\"message\":\"hello\"}' --where island
   jq -c . tasks.json | akita task submit -")]
 pub struct Submit {
     /// The task: a JSON object or list, `-` for standard input, or `@FILE`
@@ -43,6 +44,9 @@ pub struct Submit {
     /// Run it so that the same input gives the same output on any node
     #[arg(long)]
     deterministic: bool,
+    /// Where it may run when no leader is in reach: `island` runs it at once on a node that is, instead of waiting
+    #[arg(long = "where", value_name = "PLACE", value_parser = ["cluster", "island"])]
+    place: Option<String>,
     /// Put a file's bytes, as base64, into this field of the input; repeatable
     #[arg(long = "file", value_name = "FIELD=PATH")]
     files: Vec<String>,
@@ -72,6 +76,9 @@ pub fn run(session: &mut Session<'_>, globals: &Globals, args: &Submit) -> Resul
     let mut tasks = input::read(session, &args.task, &args.require, &args.files)?;
     if args.deterministic {
         tasks.all_mut().for_each(|task| task["deterministic"] = Value::Bool(true));
+    }
+    if let Some(place) = &args.place {
+        tasks.all_mut().for_each(|task| task["where"] = Value::String(place.clone()));
     }
     let client = Client::new(session, globals)?;
     let envelope = |task: &Value| match args.priority {
@@ -106,7 +113,12 @@ fn one(
         if globals.output == Output::Json {
             return session.show_json(reply);
         }
-        session.note(&format!("accepted ({}); look with: akita task status {id}", View(&accepted).text("status")));
+        let status = View(&accepted).text("status");
+        let told = match View(&accepted).text("recorded") {
+            "island" => "no leader is in reach: it runs in the island, and the cluster takes it later".to_owned(),
+            _ => format!("accepted ({status})"),
+        };
+        session.note(&format!("{told}; look with: akita task status {id}"));
         return session.print(&id);
     }
     let mut wait = Wait::new(args.timeout);

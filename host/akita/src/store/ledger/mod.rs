@@ -54,6 +54,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Signs with the node's key.
+    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        (self.signer.sign)(message)
+    }
+
     pub(super) fn rows(&self) -> u64 {
         self.edge.size()
     }

@@ -54,6 +54,7 @@ impl Mind {
             actions: body.offer.actions.iter().cloned().collect(),
             caps: Vec::new(),
             versions: Versions::default().pack(&body.offer.actions),
+            slots: body.offer.slots,
         }
     }
 

@@ -1,0 +1,149 @@
+//! Back with a leader: what waits in the journal goes to it as ordinary tasks, and what has ended is brought to it, in
+//! order and in pieces. Each stays in the journal until the leader has it durably.
+
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+use akita_core::{
+    TaskId, TaskSpec,
+    wire::{Import, Imported, MAX_IMPORTED, Refusal, Sent, SignedEntry, Submit},
+};
+
+use super::{
+    super::{CallFailed, Cluster},
+    Request,
+};
+use crate::{driver::now, store::StoreError, view::NodeError};
+
+/// Before an end that a leader refused is brought to one again, and before tasks that wait are offered again.
+const TRY_REFUSED_AGAIN: Duration = Duration::from_secs(600);
+/// Tasks that wait and go to the leader in one message.
+const CHUNK_TASKS: usize = 256;
+
+fn internal(error: StoreError) -> NodeError {
+    NodeError::Internal(error.to_string())
+}
+
+impl Cluster {
+    /// Brings to the leader, which may be this node, what the journal holds.
+    pub(in crate::cluster) async fn bring_journal(&self) -> Result<(), NodeError> {
+        // One at a time; who comes meanwhile need not wait for it.
+        let Ok(_one) = self.0.island.bringing.try_lock() else { return Ok(()) };
+        let counts = self.0.store.island_counts().await.map_err(internal)?;
+        if counts.waiting > 0 {
+            self.bring_waiting().await?;
+        }
+        if counts.to_import > 0 { self.bring_ends().await } else { Ok(()) }
+    }
+
+    /// Tasks that nobody has begun are the cluster's to run: its nodes may be able to where the island's were not.
+    async fn bring_waiting(&self) -> Result<(), NodeError> {
+        loop {
+            if !self.has_leader() {
+                return Ok(());
+            }
+            let limit = CHUNK_TASKS;
+            let waiting = self.ask_island(|reply| Request::Waiting { limit, reply }).await.unwrap_or_default();
+            let (mut sent, mut bytes) = (Vec::new(), 0);
+            for id in waiting {
+                let Some(task) = self.read_waiting(id).await? else { continue };
+                bytes += task.input.len() + 64;
+                if !sent.is_empty() && bytes > self.chunk_bytes() {
+                    break;
+                }
+                sent.push(task);
+            }
+            if sent.is_empty() {
+                return Ok(());
+            }
+            let tasks: Vec<TaskId> = sent.iter().map(|task| task.task).collect();
+            let (to, count) = (self.standing().cluster, tasks.len());
+            let taken = match self.leads() {
+                true => self.accept(Submit { tasks: sent, imported: true }).await,
+                false => self.forward(sent, true).await,
+            };
+            taken?;
+            let told = self.ask_island(|reply| Request::HandedOver { tasks, to, reply }).await;
+            told.ok_or(NodeError::Stopping)?;
+            tracing::info!(tasks = count, "tasks that waited in the island are the cluster's now");
+        }
+    }
+
+    async fn read_waiting(&self, id: TaskId) -> Result<Option<Sent>, NodeError> {
+        let Some(record) = self.0.store.island_task(id).await.map_err(internal)? else { return Ok(None) };
+        let Some(input) = self.0.store.island_input(id).await.map_err(internal)? else { return Ok(None) };
+        let task = record.meta.task;
+        let spec = TaskSpec {
+            action: task.action,
+            required: task.required,
+            priority: task.priority,
+            timeout_ms: task.timeout_ms,
+            input,
+            extras: task.extras,
+        };
+        Ok(Some(Sent::new(id, task.origin, task.attempts, spec)))
+    }
+
+    async fn bring_ends(&self) -> Result<(), NodeError> {
+        let refused_too = self.may_try_refused();
+        let mut passed = 0;
+        loop {
+            let next = self.0.store.island_to_import(MAX_IMPORTED, self.chunk_bytes(), passed, refused_too);
+            let next = next.await.map_err(internal)?;
+            let Some((last, ..)) = next.last() else { return Ok(()) };
+            passed = *last;
+            let ids: Vec<TaskId> = next.iter().map(|(_, id, _)| *id).collect();
+            let entries =
+                next.into_iter().map(|(_, _, signed)| SignedEntry { entry: signed.entry, signature: signed.signature });
+            let import = Import { key: self.0.store.ledger_key().public_key, entries: entries.collect() };
+            let refused = self.bring_to_leader(import).await?;
+            let mut taken = ids.clone();
+            for (at, why) in refused {
+                let Some(id) = ids.get(at as usize) else { continue };
+                taken.retain(|one| one != id);
+                tracing::error!(task = %id, why, "the leader does not take what the island gave; it stays in the journal");
+                let why = akita_core::task::cut(&why, akita_core::task::MAX_REASON_LEN).to_owned();
+                self.0.store.island_refused(*id, why).await.map_err(internal)?;
+            }
+            let count = taken.len();
+            self.0.store.island_imported(taken, now()).await.map_err(internal)?;
+            for id in ids {
+                self.0.driver.watch().ended(id);
+            }
+            tracing::info!(tasks = count, "the cluster has what the island gave");
+        }
+    }
+
+    /// Gives entries to whoever leads; answers which are not taken, and why.
+    async fn bring_to_leader(&self, import: Import) -> Result<Vec<(u32, String)>, NodeError> {
+        if self.leads() {
+            return self.take_ends(self.0.me, import).await;
+        }
+        let leader = self.standing().leader;
+        let bytes = import.entries.iter().map(|one| one.entry.len() as u64).sum();
+        let count = import.entries.len() as u32;
+        let wait = self.patience_for(leader, bytes);
+        match self.call::<Imported>(leader, &import, wait).await {
+            Ok(answer) => Ok(answer.refused),
+            // All of them, and for good as far as this leader goes.
+            Err(CallFailed::Refused(refused)) if refused.why == Refusal::Invalid => {
+                Ok((0..count).map(|at| (at, refused.detail.clone())).collect())
+            }
+            Err(error) => Err(NodeError::Unavailable {
+                detail: format!("the leader does not take what the island gave: {error}"),
+                hint: "it stays in the journal, see `akita ledger journal`, and is sent again".into(),
+            }),
+        }
+    }
+
+    fn may_try_refused(&self) -> bool {
+        let mut tried = self.0.island.refused_tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = tried.is_none_or(|last| last.elapsed() >= TRY_REFUSED_AGAIN);
+        if due {
+            *tried = Some(Instant::now());
+        }
+        due
+    }
+}
