@@ -378,8 +378,16 @@ async fn a_voter_that_lags_far_behind_gets_the_state_and_not_the_log() {
             answer.unwrap();
         }
     }
-    let first = leader.store.raft_entries(0..u64::MAX, 1).await.unwrap()[0].0;
-    assert!(first > behind + 1, "the leader's log has been cut: {first} after {behind}");
+    // The log is cut once the snapshot is taken, beside everything else.
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let first = leader.store.raft_entries(0..u64::MAX, 1).await.unwrap()[0].0;
+        if first > behind + 1 {
+            break;
+        }
+        assert!(Instant::now() < end, "the leader's log was not cut: {first} after {behind}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     three.wires.pieces.lock().unwrap().clear();
     *three.wires.breaks_after.lock().unwrap() = Some(3);
     three.cut(lagging.id, false);
