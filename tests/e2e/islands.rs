@@ -37,7 +37,7 @@ fn three_and_a_worker() -> (Vec<TestNode>, TestNode, String) {
     for at in 0..4 {
         let address = free_address();
         let spec = steady(&format!("node-{at}"), &address, &addresses);
-        let spec = if at == 3 { spec.arg("--capabilities", "lone") } else { spec };
+        let spec = spec.arg("--capabilities", if at == 3 { "lone" } else { "voter" });
         nodes.push(spec.start());
         addresses.push(address);
         if at == 2 {
@@ -109,16 +109,18 @@ fn an_island_runs_what_it_is_given_and_the_cluster_takes_it_once() {
     assert!(shown.contains("3 signed") && shown.contains(&lone), "{shown}");
 
     // Between the end and the import, and in the middle of a run: nothing of it is lost with the process.
-    let under_way = submit_here(&nodes[0], &json!({"action": "slow", "ms": 1500, "where": "island"}));
-    wait_until("it to run", || nodes[0].task(&under_way)["attempts"] == 1);
+    let slow = |on: &str| json!({"action": "slow", "ms": 4000, "where": "island", "required_capabilities": [on]});
+    let (under_way, away) = (submit_here(&nodes[0], &slow("voter")), submit_here(&nodes[0], &slow("lone")));
+    wait_until("both to run", || [&under_way, &away].iter().all(|id| nodes[0].task(id)["status"] == "running"));
     nodes[0].kill_9();
     nodes[0].start();
     assert_eq!(done_here(&nodes[0], &own)["result"], json!({"n": "own"}));
     assert_eq!(nodes[0].get("/ledger/journal")["ok"], true);
     assert_eq!(nodes[0].ended(&under_way)["attempts"], 2, "what ran with the process runs again");
+    assert_eq!(nodes[0].ended(&away)["attempts"], 1, "what another ran does not");
 
     nodes[1].start();
-    for id in [&own, &lone, &under_way] {
+    for id in [&own, &lone, &under_way, &away] {
         let row = find(&format!("{id} in the ledger"), || imported(&nodes[1], id));
         assert_eq!((&row["details"]["island"], &row["details"]["origin"]), (&json!("true"), &json!(nodes[0].id())));
     }
@@ -131,13 +133,13 @@ fn an_island_runs_what_it_is_given_and_the_cluster_takes_it_once() {
     nodes[2].start();
     wait_until_met(&nodes.iter().chain([&worker]).collect::<Vec<_>>());
     let times = completions(&nodes[2]);
-    for id in [&own, &lone, &under_way, &ordinary, &before] {
+    for id in [&own, &lone, &under_way, &away, &ordinary, &before] {
         assert_eq!(times.get(id), Some(&1), "{id}");
         nodes[2].completed(id);
     }
     nodes.iter().for_each(TestNode::verify_ledger);
     let journal = nodes[0].get("/ledger/journal");
-    assert_eq!((&journal["ok"], &journal["counts"]["imported"]), (&json!(true), &json!(4)), "{journal:#}");
+    assert_eq!((&journal["ok"], &journal["counts"]["imported"]), (&json!(true), &json!(5)), "{journal:#}");
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Cluster {
                     capabilities: catalog.capabilities.into_iter().collect(),
                     caps: catalog.caps.into_iter().collect(),
                 };
-                Request::PeerUp { node, offer, load: Load { rtt_ms: self.rtt_ms(node), ..Load::default() } }
+                Request::PeerUp { node, offer, load: Load { rtt_ms: self.rtt_ms(node).max(1), ..Load::default() } }
             }
             Err(error) => {
                 tracing::debug!(%node, %error, "this node is not in the island");

@@ -10,7 +10,7 @@ use akita_core::{
     command::RequeueCause,
     island::ISLAND_FENCE,
     leader::{Leader, Proposed},
-    schedule::{Offer, Resolved},
+    schedule::{Load, Offer, Resolved},
     state,
     wire::{Job, JobExtras, Sent, pack_type},
 };
@@ -102,7 +102,7 @@ impl Island {
         let holds = |task, fence| executor.has(task, fence);
         let commands = leader.resume(&start.tasks, &holds, clock(), ticks());
         let offered = cluster.offer();
-        leader.worker_up(me, offered.clone(), cluster.own_load());
+        leader.worker_up(me, offered.clone(), own_load(&cluster));
         Island {
             state: State::restore(Some(own), start.tasks, BTreeMap::new(), start.rows),
             index: start.index,
@@ -215,7 +215,7 @@ impl Island {
         let offer = self.cluster.offer();
         if offer != self.offered {
             self.offered = offer.clone();
-            self.leader.worker_up(me, offer, self.cluster.own_load());
+            self.leader.worker_up(me, offer, own_load(&self.cluster));
         }
         self.leader.set_leading(!self.cluster.has_leader());
         self.commands.extend(self.leader.tick(now));
@@ -310,6 +310,11 @@ impl Island {
             input: input.body,
         }
     }
+}
+
+/// Of other nodes it is not known how busy they are: compared with them, this one comes first while it has as much room.
+fn own_load(cluster: &Cluster) -> Load {
+    Load { parked: cluster.own_load().parked, ..Load::default() }
 }
 
 fn unreadable() -> akita_core::Failure {
