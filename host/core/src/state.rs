@@ -1,10 +1,13 @@
 //! The replicated state: what every voter holds alike after applying the same log. It never schedules, sends or stores;
 //! it says what changed, and the same commands on the same state say the same.
 
+mod import;
+mod keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    command::{Access, Command, IslandResult, MAX_PRUNED, Reply, RequeueCause},
+    command::{Access, Command, MAX_PRUNED, Reply, RequeueCause},
     event::{Details, EventType, LedgerRow},
     id::{ClusterId, Millis, NodeId, TaskId},
     keys::{KeyTurn, MAX_WAITING},
@@ -296,55 +299,6 @@ impl State {
         Reply::Done
     }
 
-    fn rotate_key(&mut self, at: &At, turn: KeyTurn, out: &mut Effects) -> Reply {
-        let Some(node) = self.cluster.as_ref().filter(|_| !self.is_sealed()).map(|cluster| cluster.founder) else {
-            return Reply::Sealed;
-        };
-        if self.key.as_ref().is_some_and(|known| known.generation >= turn.generation) {
-            return Reply::Stale;
-        }
-        let details = vec![
-            ("cluster_key".into(), "rotated".into()),
-            ("generation".into(), turn.generation.to_string()),
-            ("fingerprint".into(), turn.mark.to_string()),
-            ("old_key_until_ms".into(), turn.until.to_string()),
-        ];
-        out.changes.push(Change::Key(turn.clone()));
-        self.key = Some(turn);
-        self.row(at, EventType::ConfigChange, node, None, details, out);
-        Reply::Done
-    }
-
-    fn hold_key(&mut self, generation: u64, nodes: &[NodeId], out: &mut Effects) -> Reply {
-        let Some(turn) = self.key.as_mut().filter(|turn| turn.generation == generation) else {
-            return Reply::Stale;
-        };
-        for node in nodes.iter().take(MAX_WAITING) {
-            if turn.waiting.remove(node) || turn.held.len() < MAX_WAITING {
-                turn.held.insert(*node);
-            }
-        }
-        out.changes.push(Change::Key(turn.clone()));
-        Reply::Done
-    }
-
-    fn retire_key(&mut self, at: &At, generation: u64, out: &mut Effects) -> Reply {
-        let node = self.cluster.as_ref().map(|cluster| cluster.founder).unwrap_or_default();
-        let Some(turn) = self.key.as_mut().filter(|turn| turn.generation == generation && !turn.retired) else {
-            return Reply::Stale;
-        };
-        turn.retired = true;
-        let details = vec![
-            ("cluster_key".into(), "the one before is refused".into()),
-            ("generation".into(), generation.to_string()),
-            ("held_by".into(), turn.held.len().to_string()),
-            ("not_confirmed".into(), turn.waiting.len().to_string()),
-        ];
-        out.changes.push(Change::Key(turn.clone()));
-        self.row(at, EventType::ConfigChange, node, None, details, out);
-        Reply::Done
-    }
-
     fn seal(&mut self, at: &At, into: ClusterId, leader: NodeId, out: &mut Effects) -> Reply {
         let Some(cluster) = self.cluster.as_mut() else {
             return Reply::Sealed;
@@ -505,58 +459,6 @@ impl State {
         let details = vec![("handed_over".into(), moved.len().to_string()), ("to".into(), to.to_string())];
         out.changes.extend(moved.into_iter().map(|task| Change::HandedOver { task, to }));
         self.row(at, EventType::StateSync, node, None, details, out);
-        Reply::Done
-    }
-
-    fn import(&mut self, at: &At, result: IslandResult, out: &mut Effects) -> Reply {
-        let IslandResult { id, origin, worker, attempts, spec, outcome, .. } = result;
-        if self.is_sealed() {
-            return Reply::Sealed;
-        }
-        let mut details: Details = vec![
-            ("island".into(), "true".into()),
-            ("origin".into(), origin.to_string()),
-            ("attempt".into(), attempts.to_string()),
-            ("ended_there".into(), result.finished_at.to_string()),
-            ("entry".into(), blake3::Hash::from_bytes(result.entry).to_hex().to_string()),
-        ];
-        let (status, output, failure) = match outcome {
-            Outcome::Completed(output) => {
-                details.push(("bytes".into(), output.body.len().to_string()));
-                (Status::Completed, Some(output), None)
-            }
-            Outcome::Failed(mut failure) => {
-                failure.message = cut(&failure.message, MAX_REASON_LEN).to_owned();
-                details.push(("reason".into(), failure.message.clone()));
-                details.extend(failure.code.clone().map(|code| ("code".into(), code)));
-                (Status::Failed, None, Some(failure))
-            }
-        };
-        let reason = failure.as_ref().map(|failure| failure.message.clone());
-        if let Some(task) = self.tasks.get_mut(&id) {
-            // Its submitter's node was not told that a leader had accepted it, and had it run in the island.
-            task.worker = Some(worker);
-            task.attempts = task.attempts.max(attempts).min(MAX_ATTEMPTS_EVER);
-            task.reason = reason;
-            self.end(at, id, status, output, failure, details, out);
-            return Reply::Done;
-        }
-        let (task, _) = new_task(id, origin, (attempts, 1), at.time, spec);
-        let task = Task {
-            submitted_at: result.submitted_at.min(at.time),
-            started_at: result.started_at.map(|started| started.min(at.time)),
-            finished_at: Some(result.finished_at.min(at.time)),
-            input_len: result.input_len,
-            status,
-            worker: Some(worker),
-            reason,
-            ..task
-        };
-        let submitted = vec![("action".into(), task.action.clone()), ("island".into(), "true".into())];
-        self.row(at, EventType::TaskSubmitted, origin, Some(id), submitted, out);
-        let event = if status == Status::Completed { EventType::TaskCompleted } else { EventType::TaskFailed };
-        self.row(at, event, worker, Some(id), details, out);
-        out.changes.push(Change::Imported { task, output, failure });
         Reply::Done
     }
 

@@ -4,6 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::task::Parent;
+use crate::{
+    event::EventType,
+    id::{ClusterId, KeyPrint, NodeId, TaskId},
+    task::{Content, Extras, Outcome, TaskSpec},
+};
 
 const TASK: TaskId = TaskId([7; 16]);
 const NODE: NodeId = NodeId([9; 16]);
