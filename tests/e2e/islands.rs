@@ -1,8 +1,6 @@
 //! Voters without a majority: what is to run in an island runs there at once, on whoever of the cluster is in reach, and
 //! is the cluster's once a leader is back; once, whatever is killed in between. What is forged is not taken.
 
-use std::time::Duration;
-
 use akita_core::{
     NodeId, Outcome, State, TaskId,
     command::Command,
@@ -10,12 +8,12 @@ use akita_core::{
     membership::cluster_tag,
     wire::{Hello, Import, Imported, Message, Refusal, Refused, SignedEntry, Standing, Welcome},
 };
-use akita_mesh::{Event, Identity, Interfaces, Mesh, MeshConfig, PeerId, Tuning};
+use akita_mesh::PeerId;
 use serde_json::{Value, json};
 
 use crate::{
     cluster::completions,
-    harness::{PATIENCE, Spec, TestNode, find, text, wait_until},
+    harness::{RawPeer, Spec, TestNode, find, text, wait_until},
     meeting::{leads, wait_until_met},
     prepare::free_address,
 };
@@ -152,50 +150,8 @@ fn a_word_that_is_no_place_is_refused_by_name() {
 }
 
 /// A peer of the mesh that is let in, and lies.
-struct Liar {
-    runtime: tokio::runtime::Runtime,
-    mesh: Mesh,
-    identity: Identity,
-    node: PeerId,
-    _dir: tempfile::TempDir,
-}
-
-impl Liar {
-    fn meets(node: &TestNode, address: &str) -> Liar {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let dir = tempfile::tempdir().expect("a folder");
-        let identity = Identity::load_or_create(&dir.path().join("identity")).expect("an identity");
-        let config = MeshConfig {
-            identity: identity.clone(),
-            interfaces: Interfaces::Direct { listen: Vec::new(), peers: vec![address.to_owned()] },
-            state_dir: dir.path().join("state"),
-            announce_interval: Duration::from_secs(60),
-            tuning: Tuning::default(),
-        };
-        let peer: PeerId = node.id().parse().expect("an id");
-        let (mesh, mut events) = runtime.block_on(Mesh::start(config)).expect("the mesh starts");
-        runtime.block_on(async {
-            let heard = async {
-                while let Some(event) = events.recv().await {
-                    if matches!(event, Event::Announced { peer: from, .. } if from == peer) {
-                        return;
-                    }
-                }
-            };
-            tokio::time::timeout(PATIENCE, heard).await.expect("the node is heard");
-        });
-        Liar { runtime, mesh, identity, node: peer, _dir: dir }
-    }
-
-    fn id(&self) -> NodeId {
-        NodeId(self.identity.id().0)
-    }
-
-    fn call(&self, body: Vec<u8>) -> Vec<u8> {
-        self.runtime.block_on(self.mesh.call(self.node, body, PATIENCE)).expect("an answer")
-    }
-
-    fn hello(&self, name: &str) {
+impl RawPeer {
+    fn is_let_in(&self, name: &str) {
         let standing = Standing { cluster: akita_core::ClusterId([255; 16]), leader: self.id() };
         let hello = Hello {
             tag: cluster_tag(name),
@@ -244,12 +200,12 @@ fn invented(origin: NodeId, id: TaskId) -> IslandEntry {
 fn a_forged_end_is_refused_and_named_and_a_removed_node_brings_nothing() {
     let address = free_address();
     let node = Spec::new("honest").arg("--mesh-listen", &address).arg("--cluster-name", "forged").start();
-    let liar = Liar::meets(&node, &address);
+    let liar = RawPeer::meets(&node, &address);
     let stranger =
         liar.import(liar.identity.public_key(), &invented(liar.id(), TaskId([1; 16])), |text| liar.identity.sign(text));
     assert_eq!(Refused::decode(&stranger).expect("a refusal").why, Refusal::NotAdmitted);
 
-    liar.hello("forged");
+    liar.is_let_in("forged");
     let why = |answer: Vec<u8>| {
         let refused = Imported::decode(&answer).expect("an answer").refused;
         assert_eq!(refused.len(), 1, "{refused:?}");

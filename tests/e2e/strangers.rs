@@ -1,8 +1,6 @@
 //! A peer of the mesh that is no node: it speaks to a real one, sends garbage and what it may not send, and gets
 //! refusals and nothing else.
 
-use std::time::Duration;
-
 use akita_core::{
     Content, NodeId, Outcome, TaskId,
     membership::{ClusterKey, Exchange, Side, cluster_tag},
@@ -11,14 +9,11 @@ use akita_core::{
         Refused, Report, Sent, Since, Standing, Submit, Taken, Welcome,
     },
 };
-use akita_mesh::{Event, Identity, Interfaces, Mesh, MeshConfig, PeerId, Tuning};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
 use crate::{
-    harness::{PATIENCE, Spec, TestNode, wait_until},
+    harness::{RawPeer, Spec, TestNode, wait_until},
     prepare::free_address,
 };
 
@@ -34,48 +29,7 @@ fn resident_kib(node: &TestNode) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// The raw peer, connected to one node.
-struct Stranger {
-    runtime: Runtime,
-    mesh: Mesh,
-    node: PeerId,
-    _dir: TempDir,
-}
-
-impl Stranger {
-    fn meets(node: &TestNode, address: &str) -> Stranger {
-        let runtime = Runtime::new().expect("a runtime");
-        let dir = tempfile::tempdir().expect("a folder");
-        let config = MeshConfig {
-            identity: Identity::load_or_create(&dir.path().join("identity")).expect("an identity"),
-            interfaces: Interfaces::Direct { listen: Vec::new(), peers: vec![address.to_owned()] },
-            state_dir: dir.path().join("state"),
-            announce_interval: Duration::from_secs(60),
-            tuning: Tuning::default(),
-        };
-        let peer: PeerId = node.id().parse().expect("an id");
-        let (mesh, mut events) = runtime.block_on(Mesh::start(config)).expect("the mesh starts");
-        runtime.block_on(async {
-            let heard = async {
-                while let Some(event) = events.recv().await {
-                    if matches!(event, Event::Announced { peer: heard, .. } if heard == peer) {
-                        return;
-                    }
-                }
-            };
-            tokio::time::timeout(PATIENCE, heard).await.expect("the node announces itself");
-        });
-        Stranger { runtime, mesh, node: peer, _dir: dir }
-    }
-
-    fn id(&self) -> NodeId {
-        NodeId(self.mesh.id().0)
-    }
-
-    fn call(&self, body: Vec<u8>) -> Vec<u8> {
-        self.runtime.block_on(self.mesh.call(self.node, body, PATIENCE)).expect("the node answers")
-    }
-
+impl RawPeer {
     fn ask<A: Message>(&self, request: &impl Message) -> A {
         let answer = self.call(request.encode());
         A::decode(&answer).unwrap_or_else(|error| panic!("{error}: {answer:02x?}"))
@@ -119,10 +73,10 @@ impl Stranger {
     }
 }
 
-fn closed_node() -> (TestNode, Stranger) {
+fn closed_node() -> (TestNode, RawPeer) {
     let address = free_address();
     let node = Spec::new("watched").arg("--mesh-listen", &address).env("AKITA_CLUSTER_KEY", KEY).start();
-    let stranger = Stranger::meets(&node, &address);
+    let stranger = RawPeer::meets(&node, &address);
     (node, stranger)
 }
 

@@ -3,6 +3,7 @@
 
 mod ask;
 mod node;
+mod peer;
 mod relay;
 mod spec;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 pub use ask::Out;
 pub use node::TestNode;
+pub use peer::RawPeer;
 pub use relay::{Net, Way};
 pub use spec::Spec;
 
