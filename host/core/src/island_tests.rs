@@ -1,3 +1,6 @@
+//! What an island gives to a cluster: an end comes over whole, is taken once whatever its order, and bytes that are none do
+//! no harm.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -7,7 +10,7 @@ use crate::{
     command::{Command, Reply},
     event::EventType,
     id::ClusterId,
-    state::{Archive, Change, Effects, State},
+    state::{Change, Effects, State},
     task::Status,
     wire::{Import, Imported, Job, JobExtras, Message, RunInIsland, SignedEntry},
 };
@@ -15,25 +18,16 @@ use crate::{
 const ORIGIN: NodeId = NodeId([7; 16]);
 const WORKER: NodeId = NodeId([8; 16]);
 
-#[derive(Default)]
-struct Ended(BTreeMap<TaskId, Status>);
-
-impl Archive for Ended {
-    fn ended(&self, task: TaskId) -> Option<Status> {
-        self.0.get(&task).copied()
-    }
-}
-
 /// A log with what it led to.
 struct Log {
     state: State,
-    ended: Ended,
+    ended: BTreeMap<TaskId, Status>,
     index: u64,
 }
 
 impl Log {
     fn new() -> Log {
-        let mut log = Log { state: State::default(), ended: Ended::default(), index: 0 };
+        let mut log = Log { state: State::default(), ended: BTreeMap::new(), index: 0 };
         log.apply(Command::Found { id: ClusterId([1; 16]), name: "test".into(), founder: ORIGIN });
         log
     }
@@ -44,7 +38,7 @@ impl Log {
         self.state.apply(self.index, 1_000_000 + self.index, command, &self.ended, &mut out);
         for change in &out.changes {
             if let Change::Ended { task, .. } | Change::Imported { task, .. } = change {
-                assert!(self.ended.0.insert(task.id, task.status).is_none(), "a task ends once");
+                assert!(self.ended.insert(task.id, task.status).is_none(), "a task ends once");
             }
         }
         out
@@ -218,7 +212,7 @@ proptest! {
             let (a, b) = (one.apply(command.clone()), two.apply(command));
             prop_assert_eq!(a, b);
             if imported {
-                prop_assert!(one.ended.0.contains_key(&id) && !one.state.tasks().contains_key(&id));
+                prop_assert!(one.ended.contains_key(&id) && !one.state.tasks().contains_key(&id));
             }
         }
     }

@@ -7,18 +7,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::task::Extras;
 
-#[derive(Default)]
-struct Ended(BTreeMap<TaskId, Status>);
-
-impl Archive for Ended {
+/// What has ended, in tests of this crate.
+impl Archive for BTreeMap<TaskId, Status> {
     fn ended(&self, task: TaskId) -> Option<Status> {
-        self.0.get(&task).copied()
+        self.get(&task).copied()
     }
 }
 
 struct Log {
     state: State,
-    ended: Ended,
+    ended: BTreeMap<TaskId, Status>,
     rows: Vec<LedgerRow>,
     index: u64,
 }
@@ -29,7 +27,7 @@ const TASK: TaskId = TaskId([7; 16]);
 
 impl Log {
     fn new() -> Log {
-        let mut log = Log { state: State::default(), ended: Ended::default(), rows: vec![], index: 0 };
+        let mut log = Log { state: State::default(), ended: BTreeMap::new(), rows: vec![], index: 0 };
         log.apply(Command::Found { id: ClusterId([9; 16]), name: "akita".into(), founder: ME });
         log
     }
@@ -40,7 +38,7 @@ impl Log {
         self.state.apply(self.index, self.index * 1000, command, &self.ended, &mut out);
         for change in &out.changes {
             if let Change::Ended { task, .. } = change {
-                assert_eq!(self.ended.0.insert(task.id, task.status), None, "a task ends once");
+                assert_eq!(self.ended.insert(task.id, task.status), None, "a task ends once");
             }
         }
         self.rows.extend(out.rows);

@@ -104,10 +104,7 @@ impl Cluster {
 
     /// Says once when a voter falls silent, and once when it answers again.
     fn say_who_is_silent(&self) {
-        let (role, answering) = (self.role(), self.0.consensus.answering());
-        let voters = role.voters.iter().filter(|(_, node)| *node != self.0.me);
-        let silent: BTreeSet<NodeId> =
-            voters.filter(|(number, _)| !answering.contains(number)).map(|(_, node)| *node).collect();
+        let silent = self.not_answering();
         let before = {
             let mut known = self.known();
             let before = std::mem::replace(&mut known.silent_voters, silent.clone());

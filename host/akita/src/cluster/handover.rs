@@ -2,24 +2,34 @@
 //! its id, and leaves here only after the leader has it durably; sent twice, it is accepted once.
 
 use akita_core::{
-    Command, NodeId, Status, TaskId,
+    Command, NodeId, Status, TaskId, TaskSpec,
     wire::{Message, Misfit, Refusal, Sent, Standing, Submit, Submitted},
 };
 
-use super::{CallFailed, Cluster};
+use super::{CallFailed, Cluster, internal};
 use crate::{
     driver::{Accepted, Incoming},
     killpoint::Point,
+    store::StoreError,
     view::NodeError,
 };
 
 /// Tasks that wait in the outbox at most: as many as a leader's queue holds by default.
 pub const MAX_OUTBOX: usize = 10_000;
 /// Tasks in one message, and bytes: a lost message on a slow link must cost little.
-const CHUNK_TASKS: usize = 256;
+pub(super) const CHUNK_TASKS: usize = 256;
 const CHUNK_BYTES: usize = 256 << 10;
 /// The same behind a slow link.
 const SLOW_CHUNK_BYTES: usize = 1_024;
+
+/// Where tasks lie that go to a leader.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kept {
+    /// In this node's own log.
+    Books,
+    /// In the journal of its island.
+    Journal,
+}
 
 impl Cluster {
     /// Sends tasks of this node's submitters to the leader, all or none.
@@ -109,16 +119,7 @@ impl Cluster {
             let standing = into.unwrap_or_else(|| self.standing());
             let may_bring = || self.leads() == into.is_some();
             let waiting = self.0.driver.waiting(CHUNK_TASKS).await;
-            let mut sent = Vec::new();
-            let mut bytes = 0;
-            for id in waiting {
-                let Some(task) = self.read(id).await? else { continue };
-                bytes += task.input.len() + 64;
-                if !sent.is_empty() && bytes > self.chunk_bytes() {
-                    break;
-                }
-                sent.push(task);
-            }
+            let sent = self.chunk(waiting, Kept::Books).await?;
             if sent.is_empty() || !may_bring() {
                 return Ok(());
             }
@@ -137,12 +138,28 @@ impl Cluster {
         }
     }
 
-    async fn read(&self, id: TaskId) -> Result<Option<Sent>, NodeError> {
-        let read = |error: crate::store::StoreError| NodeError::Internal(error.to_string());
-        let Some(record) = self.0.store.task_meta(id).await.map_err(read)? else { return Ok(None) };
-        let Some(input) = self.0.store.input(id).await.map_err(read)? else { return Ok(None) };
-        let task = record.task;
-        let spec = akita_core::TaskSpec {
+    /// As many of these as go into one message.
+    pub(super) async fn chunk(&self, waiting: Vec<TaskId>, kept: Kept) -> Result<Vec<Sent>, NodeError> {
+        let (mut sent, mut bytes) = (Vec::new(), 0);
+        for id in waiting {
+            let Some(task) = self.read(id, kept).await.map_err(internal)? else { continue };
+            bytes += task.input.len() + 64;
+            if !sent.is_empty() && bytes > self.chunk_bytes() {
+                break;
+            }
+            sent.push(task);
+        }
+        Ok(sent)
+    }
+
+    async fn read(&self, id: TaskId, kept: Kept) -> Result<Option<Sent>, StoreError> {
+        let store = &self.0.store;
+        let (task, input) = match kept {
+            Kept::Books => (store.task_meta(id).await?.map(|meta| meta.task), store.input(id).await?),
+            Kept::Journal => (store.island_task(id).await?.map(|one| one.meta.task), store.island_input(id).await?),
+        };
+        let (Some(task), Some(input)) = (task, input) else { return Ok(None) };
+        let spec = TaskSpec {
             action: task.action,
             required: task.required,
             priority: task.priority,
@@ -153,12 +170,19 @@ impl Cluster {
         Ok(Some(Sent::new(id, task.origin, task.attempts, spec)))
     }
 
+    /// Has whoever leads, this node too, take what was kept here.
+    pub(super) async fn hand_in_kept(&self, submit: Submit) -> Result<(), NodeError> {
+        if self.leads() {
+            return self.accept(submit).await.map(drop);
+        }
+        self.forward(submit.tasks, true).await.map(drop)
+    }
+
     /// Keeps tasks for a leader that cannot be reached now.
     ///
     /// # Errors
     /// The outbox is full, or the disk is.
     pub async fn keep_in_outbox(&self, tasks: &[Sent]) -> Result<(), NodeError> {
-        let internal = |error: crate::store::StoreError| NodeError::Internal(error.to_string());
         let counts = self.0.store.counts().await.map_err(internal)?;
         let waiting = counts.get(&Status::QueuedLocally).copied().unwrap_or_default();
         if waiting + tasks.len() as u64 > MAX_OUTBOX as u64 {
@@ -175,16 +199,14 @@ impl Cluster {
 
     /// Sends what waits in the outbox; this node itself takes it when it leads.
     pub(super) async fn flush_outbox(&self) -> Result<(), NodeError> {
-        let internal = |error: crate::store::StoreError| NodeError::Internal(error.to_string());
         for item in self.0.store.outbox_all().await.map_err(internal)? {
             let id = item.task;
             let Ok(submit) = Submit::decode(&item.spec) else {
                 tracing::error!(task = %id, "a task in the outbox cannot be read and stays there");
                 continue;
             };
-            let taken = if self.leads() { self.accept(submit).await } else { self.forward(submit.tasks, true).await };
-            match taken {
-                Ok(_) => Point::AfterOutboxSent.reach(),
+            match self.hand_in_kept(submit).await {
+                Ok(()) => Point::AfterOutboxSent.reach(),
                 Err(NodeError::Invalid { detail, .. } | NodeError::Misfit { detail, .. }) => {
                     tracing::error!(task = %id, detail, "the leader does not take a task of the outbox; it stays there");
                     continue;

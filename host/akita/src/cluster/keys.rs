@@ -169,7 +169,7 @@ impl Cluster {
             generation: turn.generation,
             held: u32::try_from(turn.held.len()).unwrap_or(u32::MAX),
             waiting: u32::try_from(turn.waiting.len()).unwrap_or(u32::MAX),
-            left_ms: turn.until.saturating_sub(self.log_time()),
+            left_ms: turn.until.saturating_sub(now()),
         })
     }
 
@@ -186,7 +186,7 @@ impl Cluster {
             // Of a key that people made up, a fingerprint would tell whether a guess is right.
             fingerprint: turn.map(|turn| turn.mark).filter(|mark| *mark != KeyMark::default()).map(|m| m.to_string()),
             rotating: running.is_some() || generation > agreed && generation > Some(FIRST),
-            old_key_left_s: running.map(|turn| turn.until.saturating_sub(self.log_time()) / 1_000),
+            old_key_left_s: running.map(|turn| turn.until.saturating_sub(now()) / 1_000),
             confirmed: turn.map(|turn| ids(&turn.held)).unwrap_or_default(),
             waiting: running.map(|turn| ids(&turn.waiting)).unwrap_or_default(),
         }

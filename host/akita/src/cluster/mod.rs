@@ -48,8 +48,14 @@ pub use island::MAX_JOURNAL;
 pub use keyring::{KEY_FILE, KeyFileError, Keyring, read as read_keys, write as write_keys};
 
 use crate::{
-    blobs::BlobShelf, consensus::Consensus, driver::Driver, executor::Executor, plugins::Plugins, resources::Resources,
-    store::Store,
+    blobs::BlobShelf,
+    consensus::Consensus,
+    driver::Driver,
+    executor::Executor,
+    plugins::Plugins,
+    resources::Resources,
+    store::{Store, StoreError},
+    view::NodeError,
 };
 use books::Known;
 
@@ -472,6 +478,11 @@ pub fn new_cluster_id(name: &str, founder: NodeId) -> Result<ClusterId, getrando
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce)?;
     Ok(ClusterId::found(name, founder, nonce))
+}
+
+/// The store's failure where a caller is told of it.
+fn internal(error: StoreError) -> NodeError {
+    NodeError::Internal(error.to_string())
 }
 
 /// A node's id from its mesh identity: the same sixteen bytes.

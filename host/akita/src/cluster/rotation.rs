@@ -27,7 +27,7 @@ impl Cluster {
             );
         };
         let turn = self.0.store.key_turn().await.map_err(|error| error.to_string())?;
-        match next_step(ring.generation, turn.as_ref(), self.log_time()) {
+        match next_step(ring.generation, turn.as_ref(), now()) {
             KeyStep::Rest => {}
             KeyStep::Lacks => {
                 return Err("the log knows of a newer key that has not come to this leader yet\n`akita cluster key \
@@ -77,11 +77,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// The clock by which a rotation ends.
-    pub(super) fn log_time(&self) -> Millis {
-        now()
-    }
-
     /// One look at the rotation. `began`: the operator has just asked for it, and it takes so long.
     pub(super) async fn turn_key(
         &self,
@@ -89,7 +84,7 @@ impl Cluster {
         turn: Option<KeyTurn>,
         began: Option<Millis>,
     ) -> Result<(), String> {
-        let time = self.log_time();
+        let time = now();
         let generation = ring.generation;
         match next_step(generation, turn.as_ref(), time) {
             KeyStep::Agree => {

@@ -82,21 +82,25 @@ impl Cluster {
         self.known().peers.get(&node).map(|peer| peer.name.clone()).unwrap_or_default()
     }
 
+    /// The other voters that have not answered this leader lately.
+    pub(super) fn not_answering(&self) -> BTreeSet<NodeId> {
+        let answering = self.answering();
+        let others = self.role().voters.into_iter().filter(|(_, node)| *node != self.0.me);
+        others.filter(|(number, _)| !answering.contains(number)).map(|(_, node)| node).collect()
+    }
+
     /// Voters that seem to be gone: by this leader's own word, by the leader's last view, or by their silence where nobody
     /// leads.
     pub fn silent_voters(&self) -> BTreeSet<NodeId> {
         let role = self.role();
-        let voters: Vec<(u64, NodeId)> = role.voters.clone();
         let patience = Duration::from_millis(role.profile.unwrap_or(Profile::Lan).failover_ms());
         if self.leads() {
             // One that has just begun to lead has not heard anybody yet.
-            let answering = if self.leading_for() < patience { return BTreeSet::new() } else { self.answering() };
-            let silent = voters.into_iter().filter(|(number, node)| *node != self.0.me && !answering.contains(number));
-            return silent.map(|(_, node)| node).collect();
+            return if self.leading_for() < patience { BTreeSet::new() } else { self.not_answering() };
         }
         let known = self.known();
         let all: BTreeSet<NodeId> =
-            voters.into_iter().map(|(_, node)| node).chain(known.voters.iter().copied()).collect();
+            role.voters.iter().map(|(_, node)| *node).chain(known.voters.iter().copied()).collect();
         let led = self.standing().leader != NOBODY;
         let gone = |node: &NodeId| match &known.view {
             Some(view) if led => view.nodes.iter().any(|one| one.node == *node && !one.online),

@@ -18,6 +18,7 @@ use akita_core::{
 use tokio::sync::{mpsc, oneshot};
 
 pub use outbound::{Assigner, Delivery};
+pub(crate) use outbound::{message_len, unreadable};
 pub(crate) use service::ticks;
 pub use service::{Service, Start, now};
 pub use watch::{Progress, Watch};

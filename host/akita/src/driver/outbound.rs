@@ -172,7 +172,8 @@ impl Errand {
         if !unread.is_empty() {
             tracing::error!(tasks = unread.len(), "the input of assigned tasks could not be read");
             // As an outcome, so that it counts as an attempt and comes to an end.
-            let ran = unread.into_iter().map(|(task, fence)| Ran::new(task, fence, 0, Outcome::Failed(unreadable())));
+            let failed = || Outcome::Failed(unreadable("the leader could not read the task's input from its database"));
+            let ran = unread.into_iter().map(|(task, fence)| Ran::new(task, fence, 0, failed()));
             self.driver.own_outcomes(worker, ran.collect()).await;
         }
         if worker == self.me {
@@ -202,9 +203,10 @@ impl Errand {
     }
 }
 
-fn unreadable() -> Failure {
+/// The failure of a task whose input whoever gives it out could not read; it may be tried again at once.
+pub(crate) fn unreadable(message: &str) -> Failure {
     Failure {
-        message: "the leader could not read the task's input from its database".into(),
+        message: message.to_owned(),
         code: Some("input-unreadable".into()),
         pointer: None,
         retry_after_ms: Some(0),
@@ -212,7 +214,7 @@ fn unreadable() -> Failure {
 }
 
 /// How many of `jobs` go into one message: at least one.
-fn message_len(jobs: &[Job]) -> usize {
+pub(crate) fn message_len(jobs: &[Job]) -> usize {
     let mut bytes = 0;
     let fits = |job: &&Job| {
         bytes += job.input.len() + job.action.len() + 64;

@@ -18,10 +18,9 @@ use super::{
     machine::Machine,
     notes,
     records::{IslandCounts, IslandJournal, IslandRecord, IslandSigned, IslandStart},
-    sql::{
-        RawRow, details_text, event_code, ledger_columns, required_text, status_code, task_columns, task_meta, unsigned,
-    },
-    writer::SMALL,
+    rows::{append_row, append_row_sql, insert_task, insert_task_sql, update_task, update_task_sql},
+    sql::{RawRow, ledger_columns, task_columns, task_meta, unsigned},
+    writer::{SMALL, units},
 };
 
 /// Entries that the cluster has and that stay in the journal: enough to look back at the last time in an island.
@@ -69,7 +68,7 @@ impl Machine {
             }
         }
         for row in rows {
-            append(&self.conn, row)?;
+            append_row(&self.conn, append_row_sql!("island_journal"), row)?;
             edge.rows = row.index + 1;
         }
         let bytes = rmp_serde::to_vec(&edge).expect("numbers always encode");
@@ -131,72 +130,13 @@ fn unknown(task: &Task) -> Failure {
 }
 
 fn insert(conn: &Connection, task: &Task, input: &[u8]) -> Result<(), StoreError> {
-    conn.prepare_cached(
-        "INSERT INTO island_tasks (id, action, required, priority, timeout_ms, origin, submitted_at, status, attempts, \
-         strikes, max_attempts, not_before, input_type, input_len, deterministic, key, parent, depth, input) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-    )?
-    .execute(params![
-        task.id.0,
-        task.action,
-        required_text(&task.required),
-        task.priority,
-        task.timeout_ms,
-        task.origin.0,
-        task.submitted_at.cast_signed(),
-        status_code(task.status),
-        task.attempts,
-        task.strikes,
-        task.max_attempts,
-        task.not_before.cast_signed(),
-        task.input_type,
-        task.input_len.cast_signed(),
-        task.extras.deterministic,
-        task.extras.key.map(|key| key.0),
-        task.extras.parent.map(|parent| parent.task.0),
-        task.extras.parent.map(|parent| parent.depth),
-        input,
-    ])?;
+    let seq = insert_task(conn, insert_task_sql!("island_tasks"), task)?;
+    conn.prepare_cached("UPDATE island_tasks SET input = ?2 WHERE seq = ?1")?.execute(params![seq, input])?;
     Ok(())
 }
 
 fn update(conn: &Connection, task: &Task, failure: Option<&Failure>) -> Result<(), StoreError> {
-    conn.prepare_cached(
-        "UPDATE island_tasks SET status = ?2, attempts = ?3, strikes = ?4, not_before = ?5, fence = ?6, \
-         assigned_at = ?7, worker = ?8, started_at = ?9, finished_at = ?10, reason = ?11, code = ?12, pointer = ?13 \
-         WHERE id = ?1",
-    )?
-    .execute(params![
-        task.id.0,
-        status_code(task.status),
-        task.attempts,
-        task.strikes,
-        task.not_before.cast_signed(),
-        task.assignment.map(|held| held.fence.cast_signed()),
-        task.assignment.map(|held| held.assigned_at.cast_signed()),
-        task.worker.map(|worker| worker.0),
-        task.started_at.map(u64::cast_signed),
-        task.finished_at.map(u64::cast_signed),
-        task.reason,
-        failure.and_then(|failure| failure.code.as_deref()),
-        failure.and_then(|failure| failure.pointer.as_deref()),
-    ])?;
-    Ok(())
-}
-
-fn append(conn: &Connection, row: &LedgerRow) -> Result<(), StoreError> {
-    conn.prepare_cached(
-        "INSERT INTO island_journal (idx, time_ms, event, node, task, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        row.index.cast_signed(),
-        row.time.cast_signed(),
-        event_code(row.event),
-        row.node.0,
-        row.task.map(|task| task.0),
-        details_text(&row.details),
-    ])?;
-    Ok(())
+    update_task(conn, update_task_sql!("island_tasks", ""), task, failure).map(drop)
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<IslandRecord> {
@@ -405,12 +345,11 @@ impl Store {
         changes: Vec<Change>,
     ) -> Result<Vec<Change>, StoreError> {
         let bytes: usize = changes.iter().map(bytes_of).sum();
-        let units = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(SMALL);
         let write = move |machine: &mut Machine| {
             machine.island_apply(index, &rows, &changes)?;
             Ok(changes)
         };
-        self.writer.write(units, write).await
+        self.writer.write(units(bytes), write).await
     }
 
     /// The cluster has these. What it has had for long is trimmed.

@@ -1,3 +1,5 @@
+//! The journal of an island: what it keeps over a restart, its chain of signed ends, and what is brought of it.
+
 use akita_core::{Command, LedgerRow, TaskId, event::EventType};
 
 use super::*;

@@ -37,8 +37,9 @@ impl Store {
         expected: Option<u64>,
         quota: u64,
     ) -> Result<Put, StoreError> {
-        let units = u32::try_from(value.len() / 1024).unwrap_or(u32::MAX).saturating_add(writer::SMALL);
-        self.writer.write(units, move |machine| machine.kv_put(&plugin, &key, &value, expected, quota)).await
+        self.writer
+            .write(writer::units(value.len()), move |machine| machine.kv_put(&plugin, &key, &value, expected, quota))
+            .await
     }
 
     /// Removes a plugin's value. False when there was none.

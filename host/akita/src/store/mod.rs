@@ -33,6 +33,7 @@ mod notes;
 mod raft;
 mod readers;
 mod records;
+mod rows;
 mod sql;
 mod tasks;
 mod writer;
@@ -436,8 +437,7 @@ impl Store {
     /// # Errors
     /// The writer failed or was closed.
     pub async fn outbox_add(&self, id: TaskId, spec: Vec<u8>, created: Millis) -> Result<bool, StoreError> {
-        let units = u32::try_from(spec.len() / 1024).unwrap_or(u32::MAX).saturating_add(SMALL);
-        self.writer.write(units, move |machine| machine.outbox_add(id, &spec, created)).await
+        self.writer.write(writer::units(spec.len()), move |machine| machine.outbox_add(id, &spec, created)).await
     }
 
     /// Takes a task out of the outbox. False when it is not in it.

@@ -12,38 +12,14 @@ use super::{
     counters,
     error::StoreError,
     records::{TaskMeta, TaskRecord},
-    sql::{HANDED_OVER, required_text, status_code, status_of, task_columns, task_meta},
+    rows::{insert_task, insert_task_sql, update_task, update_task_sql},
+    sql::{HANDED_OVER, status_code, status_of, task_columns, task_meta},
 };
 
 /// Stores a task that was just accepted.
 pub(super) fn insert(conn: &Connection, task: &Task, input: &[u8]) -> Result<(), StoreError> {
-    conn.prepare_cached(
-        "INSERT INTO tasks (id, action, required, priority, timeout_ms, origin, submitted_at, status, attempts, \
-         strikes, max_attempts, not_before, input_type, input_len, deterministic, key, parent, depth) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
-    )?
-    .execute(params![
-        task.id.0,
-        task.action,
-        required_text(&task.required),
-        task.priority,
-        task.timeout_ms,
-        task.origin.0,
-        task.submitted_at.cast_signed(),
-        status_code(task.status),
-        task.attempts,
-        task.strikes,
-        task.max_attempts,
-        task.not_before.cast_signed(),
-        task.input_type,
-        task.input_len.cast_signed(),
-        task.extras.deterministic,
-        task.extras.key.map(|key| key.0),
-        task.extras.parent.map(|parent| parent.task.0),
-        task.extras.parent.map(|parent| parent.depth),
-    ])?;
-    conn.prepare_cached("INSERT INTO task_inputs (seq, body) VALUES (?1, ?2)")?
-        .execute(params![conn.last_insert_rowid(), input])?;
+    let seq = insert_task(conn, insert_task_sql!("tasks"), task)?;
+    conn.prepare_cached("INSERT INTO task_inputs (seq, body) VALUES (?1, ?2)")?.execute(params![seq, input])?;
     Ok(())
 }
 
@@ -84,33 +60,7 @@ pub(super) fn import(
 }
 
 fn update_row(conn: &Connection, task: &Task, failure: Option<&Failure>) -> Result<i64, StoreError> {
-    let code = failure.and_then(|failure| failure.code.as_deref());
-    let pointer = failure.and_then(|failure| failure.pointer.as_deref());
-    let seq = conn
-        .prepare_cached(
-            "UPDATE tasks SET status = ?2, attempts = ?3, strikes = ?4, not_before = ?5, fence = ?6, \
-             assigned_at = ?7, worker = ?8, started_at = ?9, finished_at = ?10, left_at = ?10, reason = ?11, \
-             code = ?12, pointer = ?13 WHERE id = ?1 RETURNING seq",
-        )?
-        .query_row(
-            params![
-                task.id.0,
-                status_code(task.status),
-                task.attempts,
-                task.strikes,
-                task.not_before.cast_signed(),
-                task.assignment.map(|held| held.fence.cast_signed()),
-                task.assignment.map(|held| held.assigned_at.cast_signed()),
-                task.worker.map(|worker| worker.0),
-                task.started_at.map(u64::cast_signed),
-                task.finished_at.map(u64::cast_signed),
-                task.reason,
-                code,
-                pointer,
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
+    let seq = update_task(conn, update_task_sql!("tasks", ", left_at = ?10"), task, failure)?;
     seq.ok_or_else(|| missing(task.id))
 }
 

@@ -23,6 +23,11 @@ const GROUP_ROOM: u32 = 4 * 1024;
 /// Units of a write that is no proposal.
 pub(crate) const SMALL: u32 = 1;
 
+/// Units of a write that carries so many bytes.
+pub(crate) fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(SMALL)
+}
+
 /// One thing to do within a transaction.
 pub(crate) trait Job: Send {
     /// Whether the commit must be on the disk before [`finish`](Job::finish). A write that can be made again from what is

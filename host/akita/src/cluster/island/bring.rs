@@ -7,24 +7,22 @@ use std::{
 };
 
 use akita_core::{
-    TaskId, TaskSpec,
-    wire::{Import, Imported, MAX_IMPORTED, Refusal, Sent, SignedEntry, Submit},
+    TaskId,
+    wire::{Import, Imported, MAX_IMPORTED, Refusal, SignedEntry, Submit},
 };
 
 use super::{
-    super::{CallFailed, Cluster},
+    super::{
+        CallFailed, Cluster,
+        handover::{CHUNK_TASKS, Kept},
+        internal,
+    },
     Request,
 };
-use crate::{driver::now, store::StoreError, view::NodeError};
+use crate::{driver::now, view::NodeError};
 
 /// Before an end that a leader refused is brought to one again, and before tasks that wait are offered again.
 const TRY_REFUSED_AGAIN: Duration = Duration::from_secs(600);
-/// Tasks that wait and go to the leader in one message.
-const CHUNK_TASKS: usize = 256;
-
-fn internal(error: StoreError) -> NodeError {
-    NodeError::Internal(error.to_string())
-}
 
 impl Cluster {
     /// Brings to the leader, which may be this node, what the journal holds.
@@ -46,44 +44,17 @@ impl Cluster {
             }
             let limit = CHUNK_TASKS;
             let waiting = self.ask_island(|reply| Request::Waiting { limit, reply }).await.unwrap_or_default();
-            let (mut sent, mut bytes) = (Vec::new(), 0);
-            for id in waiting {
-                let Some(task) = self.read_waiting(id).await? else { continue };
-                bytes += task.input.len() + 64;
-                if !sent.is_empty() && bytes > self.chunk_bytes() {
-                    break;
-                }
-                sent.push(task);
-            }
+            let sent = self.chunk(waiting, Kept::Journal).await?;
             if sent.is_empty() {
                 return Ok(());
             }
             let tasks: Vec<TaskId> = sent.iter().map(|task| task.task).collect();
             let (to, count) = (self.standing().cluster, tasks.len());
-            let taken = match self.leads() {
-                true => self.accept(Submit { tasks: sent, imported: true }).await,
-                false => self.forward(sent, true).await,
-            };
-            taken?;
+            self.hand_in_kept(Submit { tasks: sent, imported: true }).await?;
             let told = self.ask_island(|reply| Request::HandedOver { tasks, to, reply }).await;
             told.ok_or(NodeError::Stopping)?;
             tracing::info!(tasks = count, "tasks that waited in the island are the cluster's now");
         }
-    }
-
-    async fn read_waiting(&self, id: TaskId) -> Result<Option<Sent>, NodeError> {
-        let Some(record) = self.0.store.island_task(id).await.map_err(internal)? else { return Ok(None) };
-        let Some(input) = self.0.store.island_input(id).await.map_err(internal)? else { return Ok(None) };
-        let task = record.meta.task;
-        let spec = TaskSpec {
-            action: task.action,
-            required: task.required,
-            priority: task.priority,
-            timeout_ms: task.timeout_ms,
-            input,
-            extras: task.extras,
-        };
-        Ok(Some(Sent::new(id, task.origin, task.attempts, spec)))
     }
 
     async fn bring_ends(&self) -> Result<(), NodeError> {

@@ -6,7 +6,7 @@ use akita_core::{
     wire::{Import, Imported, Message, Refusal},
 };
 
-use super::super::{Cluster, node_of};
+use super::super::{Cluster, internal, node_of};
 use crate::{
     proof::read_entry,
     store::{IslandSigned, LedgerKey},
@@ -55,7 +55,7 @@ impl Cluster {
         self.0.driver.commit(commands).await.map_err(|_| unavailable())?;
         // A log that gave way in that very moment has not taken them.
         for id in ids {
-            let known = self.0.store.task_meta(id).await.map_err(|error| NodeError::Internal(error.to_string()))?;
+            let known = self.0.store.task_meta(id).await.map_err(internal)?;
             if !known.is_some_and(|meta| meta.task.status.is_end()) {
                 return Err(unavailable());
             }

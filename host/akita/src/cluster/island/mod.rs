@@ -20,7 +20,7 @@ use akita_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Cluster, NOBODY};
+use super::{Cluster, NOBODY, internal};
 use crate::view::NodeError;
 
 /// Requests that wait for the island's loop: what submits and reports is bounded elsewhere, this only evens it out.
@@ -86,8 +86,7 @@ impl Cluster {
     /// # Errors
     /// The journal is full, or the node is stopping.
     pub async fn run_here(&self, tasks: Vec<Sent>) -> Result<(), NodeError> {
-        let counts = self.0.store.island_counts().await;
-        let counts = counts.map_err(|error| NodeError::Internal(error.to_string()))?;
+        let counts = self.0.store.island_counts().await.map_err(internal)?;
         let open = counts.waiting + counts.running + counts.to_import;
         if open + tasks.len() as u64 > MAX_JOURNAL as u64 {
             return Err(NodeError::QueueFull { limit: MAX_JOURNAL, retry_after_s: 30 });

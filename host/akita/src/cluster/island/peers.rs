@@ -20,6 +20,7 @@ use super::{
     Request,
     run::Island,
 };
+use crate::driver::message_len;
 
 /// Nodes that one island asks at most: more would answer nothing that these do not.
 const MAX_PEERS: usize = 64;
@@ -29,8 +30,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(15);
 const HELD_A_SLOT: usize = 2;
 /// Slots of a node that does not say how many it has.
 const UNSAID_SLOTS: u16 = 1;
-/// Bytes of jobs in one message.
-const MESSAGE_BYTES: usize = 64 << 10;
 
 /// What is known of the nodes that may be asked.
 #[derive(Default)]
@@ -112,16 +111,6 @@ impl Island {
             self.cluster.0.tasks.spawn(async move { cluster.give(worker, some).await });
         }
     }
-}
-
-/// How many of `jobs` go into one message: at least one.
-fn message_len(jobs: &[Job]) -> usize {
-    let mut bytes = 0;
-    let fits = |job: &&Job| {
-        bytes += job.input.len() + job.action.len() + 64;
-        bytes <= MESSAGE_BYTES
-    };
-    jobs.iter().take_while(fits).count().max(1)
 }
 
 impl Cluster {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use akita_core::{
-    Archive, Change, Command, Content, Effects, Millis, NodeId, Outcome, State, Status, Task, TaskId,
+    Archive, Change, Command, Content, Effects, NodeId, Outcome, State, Status, Task, TaskId,
     command::RequeueCause,
     island::ISLAND_FENCE,
     leader::{Leader, Proposed},
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{Cluster, Request, peers::Peers};
 use crate::{
-    driver::now as clock,
+    driver::{now as clock, ticks, unreadable},
     store::{IslandStart, StoreError},
     view::NodeError,
 };
@@ -144,8 +144,7 @@ impl Island {
             }
             Request::HandedOver { mut tasks, to, reply } => {
                 // One that was begun meanwhile ends here, and is imported.
-                let waits = |id: &TaskId| self.state.tasks().get(id).is_some_and(|task| task.assignment.is_none());
-                tasks.retain(waits);
+                tasks.retain(|id| self.waits(*id));
                 self.commands.push(Command::HandOver { tasks, to });
                 self.waiters.push(Waiter::Done(reply));
             }
@@ -277,7 +276,7 @@ impl Island {
             let (id, fence) = (task.id, held.fence);
             let Some(input) = input else {
                 // As an outcome, so that it counts as an attempt and comes to an end.
-                let outcome = Outcome::Failed(unreadable());
+                let outcome = Outcome::Failed(unreadable("the node could not read the task's input from its journal"));
                 self.commands.push(Command::Finish { task: id, fence, worker: held.worker, outcome });
                 continue;
             };
@@ -315,18 +314,4 @@ impl Island {
 /// Of other nodes it is not known how busy they are: compared with them, this one comes first while it has as much room.
 fn own_load(cluster: &Cluster) -> Load {
     Load { parked: cluster.own_load().parked, ..Load::default() }
-}
-
-fn unreadable() -> akita_core::Failure {
-    akita_core::Failure {
-        message: "the node could not read the task's input from its journal".into(),
-        code: Some("input-unreadable".into()),
-        pointer: None,
-        retry_after_ms: Some(0),
-    }
-}
-
-/// Milliseconds that only ever go on.
-pub(super) fn ticks() -> Millis {
-    crate::driver::ticks()
 }

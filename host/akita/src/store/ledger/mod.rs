@@ -16,7 +16,8 @@ use super::{
     MAX_ROWS, counters,
     error::StoreError,
     records::{CheckpointRecord, LedgerHead, LedgerPage, LedgerQuery},
-    sql::{RawRow, details_text, event_code, ledger_columns, unsigned},
+    rows::{append_row, append_row_sql},
+    sql::{RawRow, event_code, ledger_columns, unsigned},
 };
 
 pub(super) mod checkpoint;
@@ -68,17 +69,7 @@ impl Ledger {
             let text = format!("row {} of the ledger came where row {} belongs", row.index, self.edge.size());
             return Err(StoreError::Damaged(text));
         }
-        conn.prepare_cached(
-            "INSERT INTO ledger (idx, time_ms, event, node, task, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            row.index.cast_signed(),
-            row.time.cast_signed(),
-            event_code(row.event),
-            row.node.0,
-            row.task.map(|task| task.0),
-            details_text(&row.details),
-        ])?;
+        append_row(conn, append_row_sql!("ledger"), row)?;
         Point::MidLedgerAppend.reach();
         let (first, hashes) = self.edge.next(record_hash(&row.leaf()));
         let mut insert = conn.prepare_cached("INSERT INTO ledger_hashes (idx, hash) VALUES (?1, ?2)")?;
