@@ -246,26 +246,16 @@ impl Cluster {
         self.recall_voters().await;
         self.offer_own_slots().await;
         self.announce();
-        let follower = self.clone();
-        self.0.tasks.spawn(async move { follower.follow().await });
-        let carrier = self.clone();
-        self.0.tasks.spawn(async move { carrier.carry().await });
-        let leader = self.clone();
-        self.0.tasks.spawn(async move { leader.lead().await });
-        let voter = self.clone();
-        self.0.tasks.spawn(async move { voter.keep_standing().await });
-        let pilot = self.clone();
-        self.0.tasks.spawn(async move { pilot.pilot().await });
-        let keeper = self.clone();
-        self.0.tasks.spawn(async move { keeper.keep_keys().await });
-        let merger = self.clone();
-        self.0.tasks.spawn(async move { merger.keep_merging().await });
-        let gatherer = self.clone();
-        self.0.tasks.spawn(async move { gatherer.gather_signatures().await });
-        let islander = self.clone();
-        self.0.tasks.spawn(async move { islander.tend_island().await });
-        let teller = self.clone();
-        self.0.tasks.spawn(async move { teller.tell_of_room().await });
+        self.keep(|cluster| async move { cluster.follow().await });
+        self.keep(|cluster| async move { cluster.carry().await });
+        self.keep(|cluster| async move { cluster.lead().await });
+        self.keep(|cluster| async move { cluster.keep_standing().await });
+        self.keep(|cluster| async move { cluster.pilot().await });
+        self.keep(|cluster| async move { cluster.keep_keys().await });
+        self.keep(|cluster| async move { cluster.keep_merging().await });
+        self.keep(|cluster| async move { cluster.gather_signatures().await });
+        self.keep(|cluster| async move { cluster.tend_island().await });
+        self.keep(|cluster| async move { cluster.tell_of_room().await });
         loop {
             tokio::select! {
                 () = self.0.stop.cancelled() => break,
@@ -277,6 +267,11 @@ impl Cluster {
         }
         self.0.tasks.close();
         self.0.tasks.wait().await;
+    }
+
+    /// Runs one of the loops, which end with the cluster.
+    fn keep<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(Cluster) -> F) {
+        self.0.tasks.spawn(work(self.clone()));
     }
 
     /// Tells the leader, if it is another, that this node takes nothing more.
