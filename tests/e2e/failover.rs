@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::{
     cluster::completions,
     harness::{Spec, TestNode, find, wait_until},
+    lifecycle::{put, versioned},
     meeting::{leader_first, leads, pair, wait_until_met},
+    voters::{mesh_of, wait_for_voters},
 };
 
 /// A node that notices silence soon.
@@ -199,4 +201,24 @@ fn waiting_tasks_outlive_any_number_of_changes_of_the_lead() {
             assert_eq!(node.completed(id)["result"], json!({"wait": "for it"}));
         }
     }
+}
+
+#[test]
+fn who_leads_next_knows_what_each_node_offers_before_it_refuses_anything() {
+    let few = tempfile::tempdir().expect("a folder");
+    put(few.path(), "talk.wasm", &versioned("talk", "1.0.0", 'O'));
+    let nodes = mesh_of(3, |at, spec| if at == 2 { spec } else { spec.plugins(few.path()) });
+    wait_for_voters(&nodes, 3);
+    let mut accepted = Vec::new();
+    for next in [0, 1, 0, 1].map(|at: usize| &nodes[at]).into_iter().filter(|next| !leads(next)) {
+        nodes[2].cli(&["cluster", "transfer-leadership", next.name()]).expect(0);
+        // Only the third node has the action, and none of them waits until the new leader has heard of that.
+        accepted.extend(nodes.iter().map(|node| node.submit(&json!({"action": "echo", "next": next.name()}))));
+    }
+    assert!(accepted.len() >= 9, "at least three moves");
+    for id in &accepted {
+        assert_eq!(nodes[0].completed(id)["worker_id"], nodes[2].id().as_str());
+    }
+    let refused = nodes[0].try_post("/tasks/submit", &json!({"action": "no-such"})).expect("an answer");
+    assert_eq!(refused.0, 422, "{refused:?}");
 }

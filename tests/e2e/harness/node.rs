@@ -85,15 +85,8 @@ impl TestNode {
 
     fn start_command(&self) -> Command {
         let mut command = self.command(&self.spec.launcher);
-        command.args([
-            "start",
-            "--node-name",
-            &self.spec.name,
-            "--api-port",
-            &self.spec.api_port,
-            "--log-level",
-            "debug",
-        ]);
+        command.args(["start", "--node-name", &self.spec.name, "--api-port", &self.spec.api_port, "--log-level"]);
+        command.arg(std::env::var("AKITA_TEST_LOG").unwrap_or_else(|_| "debug".into()));
         command.arg("--plugins").arg(&self.spec.plugins).arg("--data-dir").arg(self.data_dir());
         command.args(&self.spec.args).envs(self.spec.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());

@@ -244,7 +244,9 @@ impl From<NodeError> for Problem {
     fn from(error: NodeError) -> Self {
         let detail = error.to_string();
         match error {
-            NodeError::Invalid { hint, .. } => Self::new(Kind::Invalid, detail).hint(hint),
+            NodeError::Invalid { hint, .. } | NodeError::NoSuchAction { hint, .. } => {
+                Self::new(Kind::Invalid, detail).hint(hint)
+            }
             NodeError::Forbidden { hint, .. } => Self::new(Kind::Forbidden, detail).hint(hint),
             NodeError::Misfit { pointer, .. } => Self {
                 pointer: Some(pointer),

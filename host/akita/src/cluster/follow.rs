@@ -122,7 +122,11 @@ impl Cluster {
                     if !self.may_found() {
                         // Another voter leads, or knows who does; what nobody takes is kept here.
                         asked += 1;
-                        self.look_for_leader(asked).await;
+                        tokio::select! {
+                            () = self.look_for_leader(asked) => {}
+                            // Elected meanwhile: it must not wait for a report until one that is off has been given up.
+                            _ = standing.wait_for(|standing| standing.leader != leader) => continue,
+                        }
                     } else if since.elapsed() >= self.leader_patience() && !self.leads() {
                         self.found("the leader was silent for too long").await;
                         continue;

@@ -207,7 +207,11 @@ impl Cluster {
             };
             match self.hand_in_kept(submit).await {
                 Ok(()) => Point::AfterOutboxSent.reach(),
-                Err(NodeError::Invalid { detail, .. } | NodeError::Misfit { detail, .. }) => {
+                Err(
+                    NodeError::Invalid { detail, .. }
+                    | NodeError::NoSuchAction { detail, .. }
+                    | NodeError::Misfit { detail, .. },
+                ) => {
                     tracing::error!(task = %id, detail, "the leader does not take a task of the outbox; it stays there");
                     continue;
                 }
@@ -223,7 +227,8 @@ impl Cluster {
         let tasks: Vec<Incoming> = submit.tasks.into_iter().map(incoming).collect();
         // What was accepted before is not turned away: it fails where it runs, and its submitter sees why.
         let tasks = if submit.imported { tasks } else { self.0.executor.plugins().check(tasks).await? };
-        let Accepted { statuses, index } = self.0.driver.submit(tasks, submit.imported).await?;
+        let submitted = || self.0.driver.submit(tasks.clone(), submit.imported);
+        let Accepted { statuses, index } = self.when_offers_are_known(submitted).await?;
         Ok(Submitted { statuses: statuses.into_iter().map(|status| status as u8).collect(), index })
     }
 

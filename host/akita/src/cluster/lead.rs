@@ -1,6 +1,9 @@
 //! The leader's side: who works for it, what they offer, who went silent, and the view that everybody is shown.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use akita_core::{
     Command, EventType, NodeId,
@@ -11,6 +14,7 @@ use akita_core::{
 };
 
 use super::{Cluster, books::Member, peer_of};
+use crate::view::NodeError;
 
 /// How often silence is looked for.
 const WATCH: Duration = Duration::from_millis(500);
@@ -18,6 +22,12 @@ const WATCH: Duration = Duration::from_millis(500);
 const OUTBOX: Duration = Duration::from_secs(10);
 /// A node offline for so long is no longer shown.
 const FORGET: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a submission may wait for nodes to say what they offer: some reports and a catalogue on a LAN. Behind a slow
+/// link it may take longer; then the submitter is told that nobody is known to have the action.
+const OFFERS_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks meanwhile.
+const OFFERS_LOOK: Duration = Duration::from_millis(50);
 
 /// Slots that a node may claim: a number from the wire must not make the leader send it everything.
 const MAX_SLOTS: u16 = 256;
@@ -163,6 +173,37 @@ impl Cluster {
         }
         tracing::info!(%node, actions = offer.actions.len(), capabilities = ?offer.capabilities, "a worker is ready");
         self.0.driver.worker_up(node, offer, load).await;
+    }
+
+    /// Submits, and again while nobody is known to have an action of it but some node may: one that is there and has not
+    /// told yet what it offers, or any where this node has only just begun to lead.
+    ///
+    /// # Errors
+    /// What `submit` gives.
+    pub async fn when_offers_are_known<T, F>(&self, submit: impl Fn() -> F) -> Result<T, NodeError>
+    where
+        F: Future<Output = Result<T, NodeError>>,
+    {
+        let deadline = Instant::now() + OFFERS_WAIT;
+        loop {
+            match submit().await {
+                Err(NodeError::NoSuchAction { .. }) if Instant::now() < deadline && self.awaits_offers() => {}
+                other => return other,
+            }
+            tokio::select! {
+                () = self.0.stop.cancelled() => return Err(NodeError::Stopping),
+                () = tokio::time::sleep(OFFERS_LOOK) => {}
+            }
+        }
+    }
+
+    fn awaits_offers(&self) -> bool {
+        let new = self.leading_for() < OFFERS_WAIT;
+        let known = self.known();
+        known.peers.values().any(|peer| match &peer.member {
+            Some(member) => member.online && !member.leaving && member.offer.is_none(),
+            None => new && peer.admitted,
+        })
     }
 
     /// Notices who went silent, while this node leads, and keeps the scheduler told of its own load.

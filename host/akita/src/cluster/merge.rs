@@ -11,8 +11,11 @@ use std::{
 use akita_core::{
     ClusterId, Command, EventType, NodeId,
     keys::FIRST,
+    membership::Stand,
     wire::{Merge, Merging, Message, Refusal, Standing},
 };
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use super::{CallFailed, Cluster, NOBODY, books::MAX_RIVALS};
 
@@ -199,22 +202,36 @@ impl Cluster {
             return Ok(());
         }
         *looked = Some(Instant::now());
+        let mut standing = self.0.standing.subscribe();
+        let gone = tokio::select! {
+            gone = self.where_the_others_are(into) => gone,
+            // One of them leads, or this one does. A voter that is off would keep the merge waiting for a minute.
+            _ = standing.wait_for(|standing| standing.leader != NOBODY) => None,
+        };
+        let Some(theirs) = gone else { return Ok(()) };
+        tracing::warn!(into = %theirs.cluster, "the other voters have gone to another cluster; this one follows them");
+        self.change_sides(theirs).await
+    }
+
+    /// The other cluster that enough of the voters stand at.
+    async fn where_the_others_are(&self, into: Option<ClusterId>) -> Option<Standing> {
         let role = self.role();
-        let mut found: BTreeMap<ClusterId, (usize, NodeId)> = BTreeMap::new();
-        for (_, node) in role.voters.iter().filter(|(_, node)| *node != self.0.me) {
-            let Ok(theirs) = self.greet(*node).await else { continue };
-            if Some(theirs.standing.cluster) != role.cluster && theirs.standing.leader != NOBODY {
-                found.entry(theirs.standing.cluster).or_insert((0, theirs.standing.leader)).0 += 1;
+        let others = role.voters.iter().map(|(_, node)| *node).filter(|node| *node != self.0.me);
+        let mut asked: FuturesUnordered<_> = others.map(|node| self.greet(node)).collect();
+        let mut found: BTreeMap<ClusterId, usize> = BTreeMap::new();
+        while let Some(answer) = asked.next().await {
+            let Ok(Stand { standing: theirs, .. }) = answer else { continue };
+            if Some(theirs.cluster) == role.cluster || theirs.leader == NOBODY {
+                continue;
+            }
+            let count = found.entry(theirs.cluster).or_default();
+            *count += 1;
+            let enough = into.map_or(*count * 2 > role.voters.len(), |into| theirs.cluster == into);
+            if enough {
+                return Some(theirs);
             }
         }
-        let enough = |cluster: &ClusterId, count: usize| match into {
-            Some(into) => *cluster == into,
-            None => count * 2 > role.voters.len(),
-        };
-        let there = found.into_iter().find(|(cluster, (count, _))| enough(cluster, *count));
-        let Some((cluster, (_, leader))) = there else { return Ok(()) };
-        tracing::warn!(into = %cluster, "the other voters have gone to another cluster; this one follows them");
-        self.change_sides(Standing { cluster, leader }).await
+        None
     }
 
     /// Ends to vote, with the log as it is in the archive, and follows `theirs` under a log of its own.
@@ -262,18 +279,25 @@ impl Cluster {
         }
         asked.retain(|node| *node != self.0.me);
         asked.dedup();
-        for node in asked.into_iter().take(MAX_ASKED) {
-            let Ok(theirs) = self.greet(node).await else { continue };
-            let Standing { cluster: at, leader } = theirs.standing;
-            if at != cluster || leader == NOBODY || leader == self.0.me {
-                continue;
-            }
-            let leads = leader == node
-                || self.greet(leader).await.is_ok_and(|theirs| theirs.standing == Standing { cluster, leader });
-            if leads {
-                return Some(leader);
+        // All at once: one that is gone answers after a minute only.
+        let asked = asked.into_iter().take(MAX_ASKED).map(|node| self.leader_by(node, cluster));
+        let mut answers: FuturesUnordered<_> = asked.collect();
+        while let Some(answer) = answers.next().await {
+            if answer.is_some() {
+                return answer;
             }
         }
         None
+    }
+
+    /// Who leads that cluster as this node of it says, and as that one says itself.
+    async fn leader_by(&self, node: NodeId, cluster: ClusterId) -> Option<NodeId> {
+        let Standing { cluster: at, leader } = self.greet(node).await.ok()?.standing;
+        if at != cluster || leader == NOBODY || leader == self.0.me {
+            return None;
+        }
+        let leads = leader == node
+            || self.greet(leader).await.is_ok_and(|theirs| theirs.standing == Standing { cluster, leader });
+        leads.then_some(leader)
     }
 }

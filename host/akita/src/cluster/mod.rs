@@ -241,10 +241,14 @@ impl Cluster {
         let _ = self.0.books.set(books);
     }
 
-    /// Announces, listens, follows and leads until stopped.
-    pub async fn run(&self, mut events: mpsc::UnboundedReceiver<Event>) {
+    /// Has the scheduler know this node's own slots: from now on it can be asked for what it offers.
+    pub async fn begin(&self) {
         self.recall_voters().await;
         self.offer_own_slots().await;
+    }
+
+    /// Announces, listens, follows and leads until stopped; after [`Cluster::begin`].
+    pub async fn run(&self, mut events: mpsc::UnboundedReceiver<Event>) {
         self.announce();
         self.keep(|cluster| async move { cluster.follow().await });
         self.keep(|cluster| async move { cluster.carry().await });

@@ -167,7 +167,9 @@ impl Cluster {
                 let (why, standing) = (Refusal::Invalid, Some(self.standing()));
                 Refused { why, detail, standing, misfit: Some(misfit) }.encode()
             }
-            Err(NodeError::Invalid { detail, hint }) => self.refuse(Refusal::Invalid, &format!("{detail}\n{hint}")),
+            Err(NodeError::Invalid { detail, hint } | NodeError::NoSuchAction { detail, hint }) => {
+                self.refuse(Refusal::Invalid, &format!("{detail}\n{hint}"))
+            }
             Err(error) => self.refuse(Refusal::Internal, &error.to_string()),
         }
     }

@@ -274,17 +274,11 @@ impl Cluster {
         if self.is_established() {
             return false;
         }
-        let alone = role.voters.iter().all(|(number, _)| *number == role.number) && !role.voters.is_empty();
-        let ended = if alone {
-            self.0.consensus.go_on_alone().await.map(drop)
-        } else {
-            // An empty log of its own must be some cluster's before it can give way.
-            match self.own_cluster() {
-                Some(found) => self.0.consensus.leave_voters(vec![found]).await,
-                None => return false,
-            }
-        };
-        ended.inspect_err(|error| tracing::error!(%error, "this node cannot leave the voters")).is_ok()
+        // An empty log of its own must be some cluster's before it can give way.
+        let Some(found) = self.own_cluster() else { return false };
+        let left = self.0.consensus.give_way(vec![found]).await;
+        left.inspect_err(|error| tracing::warn!(%error, "this node does not give way: it cannot leave its voters"))
+            .is_ok()
     }
 
     /// What founds a cluster of this node's own.

@@ -100,6 +100,37 @@ impl Consensus {
         Ok(())
     }
 
+    /// Ends to vote, so that this node can follow another cluster's leader. The only voter of a log goes on with it as
+    /// [`Consensus::go_on_alone`] does; one that was called to receive a log and has no vote in it begins with one of its
+    /// own, which `first` founds. What the engine says of the voters may lag, and is nothing for a moment after each start:
+    /// the database is asked.
+    ///
+    /// # Errors
+    /// Others vote on its log ([`ConsensusError::NotLeader`]), or the store failed. It goes on as before.
+    pub async fn give_way(&self, first: Vec<Command>) -> Result<(), ConsensusError> {
+        let _one = self.0.moving.lock().await;
+        let Some(voter) = self.voter() else { return Ok(()) };
+        let (noted, time) = (voter.noted(), (self.0.clock)());
+        let number = noted.number;
+        self.set_engine(Engine::Moving);
+        voter.stop().await;
+        let work = move |machine: &mut Machine| leave(machine, number, Position { index: 1, time }, first);
+        let event = match self.0.writer.write(SMALL, work).await {
+            Ok(Some(event)) => event,
+            Ok(None) => {
+                self.start(noted).await?;
+                return Err(ConsensusError::NotLeader);
+            }
+            Err(error) => {
+                self.start(noted).await?;
+                return Err(error.into());
+            }
+        };
+        self.vote_no_more();
+        let _ = self.0.events.send(event);
+        Ok(())
+    }
+
     /// Goes on alone with all that this voter's log holds, also what was not known to be committed: of what was
     /// accepted, nothing that is here is lost. Answers the state that it has come to.
     ///
@@ -131,13 +162,15 @@ impl Consensus {
         self.0.writer.write(SMALL, work).await?;
         match noted {
             Some(noted) => self.start(noted).await?,
-            None => {
-                let Inner { writer, clock, events, .. } = &*self.0;
-                self.set_engine(Engine::Single(single::Single::new(writer.clone(), clock.clone(), events.clone())));
-                self.0.role.send_replace(Role::default());
-            }
+            None => self.vote_no_more(),
         }
         Ok(())
+    }
+
+    fn vote_no_more(&self) {
+        let Inner { writer, clock, events, role, .. } = &*self.0;
+        self.set_engine(Engine::Single(single::Single::new(writer.clone(), clock.clone(), events.clone())));
+        role.send_replace(Role::default());
     }
 
     async fn start(&self, noted: Noted) -> Result<(), StoreError> {
@@ -246,4 +279,26 @@ impl Consensus {
             voter.stop().await;
         }
     }
+}
+
+/// Leaves the voters' log where nobody else votes on it; what that means for the state, and nothing where others do.
+fn leave(
+    machine: &mut Machine,
+    number: u64,
+    begin: Position,
+    first: Vec<Command>,
+) -> Result<Option<Event>, StoreError> {
+    let voters = raft::voters(machine)?;
+    if !voters.contains(&number) {
+        machine.raft_clear()?;
+        machine.apply(begin, first)?;
+        return Ok(Some(Event::Replaced));
+    }
+    if voters.len() > 1 {
+        return Ok(None);
+    }
+    raft::apply_rest(machine)?;
+    machine.raft_forget()?;
+    let (state, time) = (Box::new(machine.state().clone()), machine.position().time);
+    Ok(Some(Event::Leads { term: 0, state, time }))
 }

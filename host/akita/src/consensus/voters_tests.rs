@@ -497,3 +497,31 @@ async fn the_last_voter_can_be_made_to_go_on_alone_with_all_that_it_has() {
     assert_eq!(last.store.counts().await.unwrap()[&Status::Pending], 12);
     assert!(last.store.verify().await.unwrap().ok);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_way_keeps_its_tasks_at_any_moment_and_one_of_several_does_not() {
+    let found = |id: u8, founder: NodeId| Command::Found { id: ClusterId([id; 16]), name: "akita".into(), founder };
+    let wires = Arc::new(Wires::default());
+    let alone = Member::start(node(7), tempfile::tempdir().unwrap(), &wires).await;
+    alone.one(found(3, node(7))).await.unwrap();
+    alone.one(submit(task(1))).await.unwrap();
+    alone.consensus.open_to_voters(ClusterId([3; 16]), 3, Profile::Lan).await.unwrap();
+    // At once: its engine may not have said yet who votes.
+    alone.consensus.give_way(vec![found(4, node(7))]).await.unwrap();
+    assert!(!alone.role().is_voter());
+    assert_eq!(alone.store.counts().await.unwrap()[&Status::Pending], 1, "the task is still its own");
+    assert_eq!(alone.one(submit(task(2))).await.unwrap().replies, [Reply::Done]);
+
+    // One that was only called has nothing but another's log to lose.
+    alone.consensus.join_voters(CLUSTER, 40, Profile::Lan).await.unwrap();
+    alone.consensus.give_way(vec![found(5, node(7))]).await.unwrap();
+    assert!(!alone.role().is_voter());
+    assert_eq!(alone.one(submit(task(3))).await.unwrap().replies, [Reply::Done]);
+
+    let three = Three::new().await;
+    three.accept(task(10)).await;
+    let refused = three.members[1].consensus.give_way(vec![found(6, three.members[1].id)]).await;
+    assert!(matches!(refused, Err(ConsensusError::NotLeader)), "{refused:?}");
+    three.accept(task(11)).await;
+    three.agree().await;
+}

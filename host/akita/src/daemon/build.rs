@@ -163,6 +163,7 @@ pub(super) async fn build(settings: Settings, interfaces: Interfaces) -> anyhow:
         stop: asked.clone(),
     });
     let links = Links::tie(&node, &cluster, &executor, &blobs);
+    cluster.begin().await;
     let (members, results) = run_loops(&cluster, events, reports);
     let store = opened.store;
     let marking = spawn_marking(store.clone());

@@ -194,9 +194,10 @@ fn failed(code: &str, message: &str) -> Failure {
 
 fn not_taken(error: NodeError) -> TasksError {
     match error {
-        NodeError::Invalid { .. } | NodeError::Misfit { .. } | NodeError::Forbidden { .. } => {
-            TasksError::Invalid(error.to_string())
-        }
+        NodeError::Invalid { .. }
+        | NodeError::NoSuchAction { .. }
+        | NodeError::Misfit { .. }
+        | NodeError::Forbidden { .. } => TasksError::Invalid(error.to_string()),
         error => TasksError::Unavailable(error.to_string()),
     }
 }

@@ -91,17 +91,10 @@ impl Node {
         tasks.extend(self.island_list(status, most).await?);
         let mut all = TaskList { tasks: Vec::new(), stale: false, as_of_index: None };
         if status != Some(Status::QueuedLocally) {
+            let newest = async || self.newest_list(status, limit).await;
             all = match reading.consistency {
-                Consistency::Usual => match self.newest_list(status, limit).await {
-                    Err(NodeError::Unavailable { .. }) if self.cluster.role().is_voter() => {
-                        self.stale_list(status, most).await?
-                    }
-                    other => other?,
-                },
-                Consistency::Linearizable => {
-                    let newest = async || self.newest_list(status, limit).await;
-                    self.insist(Duration::ZERO, newest, |list| list.stale).await?
-                }
+                Consistency::Usual => self.usual(newest, async || self.stale_list(status, most).await).await?,
+                Consistency::Linearizable => self.insist(Duration::ZERO, newest, |list| list.stale).await?,
                 Consistency::Stale => self.stale_list(status, most).await?,
             };
         }
@@ -186,7 +179,11 @@ impl Node {
                 let newest = self.holds_newest().await;
                 match self.look_up(task, wait, Reach::Here).await? {
                     None if !newest => self.must_lead().await.map(|()| None),
-                    found => Ok(found.map(|view| pack(TaskView { stale: view.stale || !newest, ..view }))),
+                    found => Ok(found.map(|view| {
+                        // What has ended stays as it is: it may lie in nobody's books but this voter's archive.
+                        let ended = Status::parse(&view.status).is_some_and(Status::is_end);
+                        pack(TaskView { stale: view.stale || !newest && !ended, ..view })
+                    })),
                 }
             }
             Ask::List { status, limit } => {

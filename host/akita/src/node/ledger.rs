@@ -1,6 +1,8 @@
 //! The cluster's ledger as this node shows it: the leader's, or its own copy. Proofs are made by whoever has the rows and
 //! passed on as they are; who gets them checks them.
 
+use std::time::Duration;
+
 use akita_core::{
     NodeId,
     wire::{Ask, LedgerAsk},
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// Longest wait for the other voters' signatures under a head that is asked for: some round trips on a LAN.
-const SIGNATURES_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+const SIGNATURES_WAIT: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Rows of the cluster's ledger as new as is asked for, or of this node's own.
@@ -27,15 +29,10 @@ impl Node {
         if local {
             return self.own_ledger(query).await;
         }
+        let newest = async || self.newest_ledger(query).await;
         match reading.consistency {
-            Consistency::Usual => match self.newest_ledger(query).await {
-                Err(NodeError::Unavailable { .. }) if self.cluster.role().is_voter() => self.stale_ledger(query).await,
-                other => other,
-            },
-            Consistency::Linearizable => {
-                let newest = async || self.newest_ledger(query).await;
-                self.insist(std::time::Duration::ZERO, newest, |page| page.stale).await
-            }
+            Consistency::Usual => self.usual(newest, async || self.stale_ledger(query).await).await,
+            Consistency::Linearizable => self.insist(Duration::ZERO, newest, |page| page.stale).await,
             Consistency::Stale => self.stale_ledger(query).await,
         }
     }
@@ -68,7 +65,8 @@ impl Node {
     /// The leader cannot be asked.
     pub async fn verify(&self, local: bool) -> Result<VerifyView, NodeError> {
         if !local && !self.cluster.leads() {
-            return self.must_ask(&Ask::Verify).await;
+            let asked = async || self.must_ask(&Ask::Verify).await;
+            return self.insist(Duration::ZERO, asked, |_| false).await;
         }
         let voters = self.cluster.all_voters();
         let others = voters.iter().filter(|node| **node != self.me).filter_map(|node| self.cluster.key_of(*node));
@@ -192,8 +190,9 @@ impl Node {
     }
 
     async fn ask_proof<T: serde::de::DeserializeOwned>(&self, piece: LedgerAsk, index: u64) -> Result<T, NodeError> {
-        let answer = self.ask_leader(&Ask::Proof(piece), std::time::Duration::ZERO).await?;
-        answer.ok_or(NodeError::NoSuchRow { index })
+        let ask = Ask::Proof(piece);
+        let asked = async || self.ask_leader(&ask, Duration::ZERO).await;
+        self.insist(Duration::ZERO, asked, |_| false).await?.ok_or(NodeError::NoSuchRow { index })
     }
 
     /// Answers another node from this one's own copy; nothing if there are no such rows.

@@ -166,7 +166,7 @@ impl Node {
     /// An action that is not there may be that of a plugin which is not compiled yet.
     fn while_compiling(&self, error: NodeError) -> NodeError {
         match (error, self.plugins.work().len()) {
-            (NodeError::Invalid { detail, hint }, waiting @ 1..) => {
+            (NodeError::Invalid { detail, hint } | NodeError::NoSuchAction { detail, hint }, waiting @ 1..) => {
                 let also = format!("this node still compiles plugins ({waiting}), see `akita plugin list`");
                 NodeError::Invalid { detail, hint: format!("{hint}; {also}") }
             }
@@ -247,6 +247,10 @@ impl Node {
     /// Accepts tasks on this leader. Where most voters have just gone, they are not answered for ever: the tasks may be
     /// accepted later, and are sent again under their ids.
     async fn accept_here(&self, tasks: &[Incoming]) -> Result<Accepted, NodeError> {
+        self.cluster.when_offers_are_known(|| self.accept_now(tasks)).await
+    }
+
+    async fn accept_now(&self, tasks: &[Incoming]) -> Result<Accepted, NodeError> {
         let accepted = self.driver.submit(tasks.to_vec(), false);
         let Some(profile) = self.cluster.role().profile else { return accepted.await };
         let wait = Duration::from_millis(profile.failover_ms());
@@ -272,7 +276,12 @@ impl Node {
     pub async fn task(&self, id: TaskId, wait: Duration, reading: Reading) -> Result<Option<TaskView>, NodeError> {
         self.caught_up(reading.after).await?;
         match reading.consistency {
-            Consistency::Usual => self.look_up(id, wait, Reach::Cluster).await,
+            // As `usual`, but that one task may be known without a leader.
+            Consistency::Usual if self.cluster.role().is_voter() => self.look_up(id, wait, Reach::Cluster).await,
+            Consistency::Usual => {
+                let look = async || self.look_up(id, wait, Reach::Cluster).await;
+                self.insist(wait, look, |_| false).await
+            }
             Consistency::Linearizable => {
                 let look = async || self.look_up(id, wait, Reach::Confirmed).await;
                 self.insist(wait, look, |found| found.as_ref().is_some_and(|view| view.stale)).await

@@ -133,6 +133,22 @@ impl Node {
         }
     }
 
+    /// The newest, as is usual. Where nobody confirms it a voter tells what its own copy says; a node without a copy has
+    /// nothing to tell, and asks on until the next leader may have been elected.
+    pub(super) async fn usual<T, F, S>(&self, newest: impl Fn() -> F, own: impl FnOnce() -> S) -> Result<T, NodeError>
+    where
+        F: Future<Output = Result<T, NodeError>>,
+        S: Future<Output = Result<T, NodeError>>,
+    {
+        if !self.cluster.role().is_voter() {
+            return self.insist(Duration::ZERO, newest, |_| false).await;
+        }
+        match newest().await {
+            Err(NodeError::Unavailable { .. }) => own().await,
+            other => other,
+        }
+    }
+
     fn unconfirmed(&self, waited: Duration, why: &str) -> NodeError {
         let stale = if self.has_copy() { "; --stale (consistency=stale) answers with what this node has" } else { "" };
         NodeError::Unavailable {

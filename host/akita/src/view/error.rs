@@ -11,6 +11,14 @@ pub enum NodeError {
         /// The next step.
         hint: String,
     },
+    /// No node that has said what it offers has the action.
+    #[error("{detail}")]
+    NoSuchAction {
+        /// Which.
+        detail: String,
+        /// The next step.
+        hint: String,
+    },
     /// The operator does not allow it to whoever asks.
     #[error("{detail}")]
     Forbidden {

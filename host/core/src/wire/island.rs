@@ -38,7 +38,7 @@ pub struct Imported {
     pub refused: Vec<(u32, String)>,
 }
 
-/// From a node that reaches no leader to another of its cluster: run these for it. Answered with [`Assigned`].
+/// From a node that reaches no leader to another of its cluster: run these for it. Answered with [`Assigned`](super::Assigned).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunInIsland {
     /// The cluster that both belong to; a node of another one refuses.

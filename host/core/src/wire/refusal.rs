@@ -30,7 +30,7 @@ pub struct Misfit {
 /// Why something was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    /// Say [`Hello`] and prove first.
+    /// Say [`Hello`](super::Hello) and prove first.
     NotAdmitted,
     /// Another cluster name.
     OtherCluster,

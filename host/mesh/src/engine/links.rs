@@ -80,6 +80,7 @@ impl Engine {
         let key = key.or_else(|| self.node.recall(peer)).filter(|_| self.node.has_path(peer));
         if let Some(key) = key {
             let link = if under_way < MAX_ATTEMPTS { self.node.open(peer, &key).ok() } else { None };
+            tracing::trace!(%peer, ?link, under_way, tried, "a link is asked for");
             self.set_opening(peer, |opening| {
                 opening.attempts.extend(link.map(|link| (link, now)));
                 opening.tried += 1;
@@ -88,6 +89,7 @@ impl Engine {
             return self.open_again_at(peer, now + wait);
         }
         let _ = self.node.request_path(peer);
+        tracing::trace!(%peer, asked, "a path is asked for");
         let patience =
             self.node.lowest_bitrate().map_or(0.0, |rate| PATH_BYTES * 8.0 / rate.max(1) as f64 / PATH_SHARE);
         let wait = (PATH_RETRY * (1 << asked.min(5))).min(PATH_RETRY_MAX).max(Duration::from_secs_f64(patience));
@@ -134,6 +136,7 @@ impl Engine {
 
     pub(super) fn link_up(&mut self, id: LinkId, rtt: Duration, ours: bool, now: Instant) {
         let peer = ours.then(|| self.peer_of_attempt(id)).flatten();
+        tracing::trace!(link = ?id, peer = ?peer, ours, ?rtt, "a link came up");
         if ours && peer.is_none() {
             // An attempt that was given up came through after all.
             return self.node.close(id);
@@ -211,6 +214,7 @@ impl Engine {
         let known = self.links.iter().filter(|(_, link)| link.peer == Some(peer));
         let used = link::choose(known.map(|(id, link)| (*id, link)), self.me.id(), peer);
         self.peers.entry(peer).or_default().used = used;
+        tracing::trace!(%peer, ?used, "the link that is used");
         for (id, link) in self.links.iter_mut().filter(|(_, link)| link.peer == Some(peer)) {
             let linger = now + LINGER + 2 * link.pace.rtt;
             link.doomed = (link.ours && Some(*id) != used).then_some(link.doomed.unwrap_or(linger));
@@ -230,6 +234,7 @@ impl Engine {
 
     pub(super) fn link_down(&mut self, id: LinkId, closed_by_peer: bool, now: Instant) {
         self.node.forget(id);
+        tracing::trace!(link = ?id, peer = ?self.peer_of_attempt(id), closed_by_peer, "a link is down");
         if let Some(peer) = self.peer_of_attempt(id) {
             let mut last = false;
             self.set_opening(peer, |opening| {

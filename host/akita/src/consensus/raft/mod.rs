@@ -358,11 +358,8 @@ impl Voter {
 /// Applies what the log still holds and the state does not, whether it was known to be committed or not.
 pub(super) fn apply_rest(machine: &mut Machine) -> Result<(), StoreError> {
     for (index, bytes) in machine.raft_entries_after(machine.position().index)? {
-        let entry: types::Entry = types::unpack(&bytes).map_err(|error| {
-            StoreError::Damaged(format!("entry {index} of the voters' log cannot be read: {error}"))
-        })?;
         let last = machine.position();
-        match entry.payload {
+        match entry(index, &bytes)?.payload {
             openraft::EntryPayload::Normal(proposal) => {
                 let at = Position { index, time: proposal.time.max(last.time) };
                 machine.apply(at, proposal.commands)?;
@@ -371,6 +368,27 @@ pub(super) fn apply_rest(machine: &mut Machine) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Who votes by the newest word of the log, committed or not; nobody where the log is still to come.
+pub(super) fn voters(machine: &Machine) -> Result<BTreeSet<u64>, StoreError> {
+    let mut voters = BTreeSet::new();
+    if let Some(bytes) = machine.raft_noted(note::MEMBERSHIP)? {
+        let applied: types::Membership = types::unpack(&bytes)
+            .map_err(|error| StoreError::Damaged(format!("who votes on the log cannot be read: {error}")))?;
+        voters = applied.voter_ids().collect();
+    }
+    for (index, bytes) in machine.raft_entries_after(0)? {
+        if let openraft::EntryPayload::Membership(members) = entry(index, &bytes)?.payload {
+            voters = members.voter_ids().collect();
+        }
+    }
+    Ok(voters)
+}
+
+fn entry(index: u64, bytes: &[u8]) -> Result<types::Entry, StoreError> {
+    let damaged = |error| StoreError::Damaged(format!("entry {index} of the voters' log cannot be read: {error}"));
+    types::unpack(bytes).map_err(damaged)
 }
 
 async fn within<T, E: std::fmt::Display>(change: impl Future<Output = Result<T, E>>) -> Result<(), String> {

@@ -74,7 +74,7 @@ impl Service {
                         [] => "`akita plugin list` shows what a node offers; start it with --plugins DIR".to_owned(),
                         near => format!("did you mean {}?", near.join(", ")),
                     };
-                    return Err(NodeError::Invalid { detail, hint });
+                    return Err(NodeError::NoSuchAction { detail, hint });
                 }
             }
         }
