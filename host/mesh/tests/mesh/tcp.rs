@@ -6,6 +6,9 @@ use akita_mesh::{CallError, Identity, Interfaces, MAX_ANNOUNCE, MeshError, Tunin
 
 use crate::support::{Node, PATIENCE, connecting, eventually, free_port, listening};
 
+/// The library itself gives up a link over two hops after half a minute.
+const SOON: Duration = Duration::from_secs(20);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_find_each_other_and_call_both_ways_over_one_link() {
     let mut left = Node::start(listening()).await;
@@ -170,4 +173,41 @@ async fn many_nodes_on_a_hub_that_start_together_all_hear_each_other() {
     }
     let (first, last) = (nodes.remove(0), nodes.pop().unwrap().serve());
     assert_eq!(first.call(last.id(), b"far").await, b"raf");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_through_a_hub_that_is_gone_is_left_for_another() {
+    for (gone, called) in [(0, false), (1, false), (0, true), (1, true)] {
+        let mut hubs = vec![Node::start(listening()).await, Node::start(listening()).await];
+        let both = [hubs[0].address(), hubs[1].address()];
+        let mut left = Node::start(connecting(&both)).await;
+        let right = Node::start(connecting(&both)).await.serve();
+        left.hears(right.id()).await;
+        if called {
+            assert_eq!(left.call(right.id(), b"over one of them").await, b"meht fo eno revo");
+        }
+        hubs.remove(gone).mesh.shutdown().await;
+        let answer = left.mesh.call(right.id(), b"over the other".to_vec(), SOON).await;
+        assert_eq!(answer.as_deref(), Ok(&b"rehto eht revo"[..]), "hub {gone} is gone, with a link before: {called}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_that_breaks_behind_a_hub_is_left_for_another() {
+    for gone in 0..2 {
+        let mut far = vec![Node::start(listening()).await, Node::start(listening()).await];
+        let both = [far[0].address(), far[1].address()];
+        let near = Interfaces::Direct {
+            listen: vec!["127.0.0.1:0".into()],
+            peers: both.iter().map(ToString::to_string).collect(),
+        };
+        let near = Node::start(near).await;
+        let mut left = Node::start(connecting(&[near.address()])).await;
+        let right = Node::start(connecting(&both)).await.serve();
+        left.hears(right.id()).await;
+        // Nothing tells this node that the way it knows is none any more.
+        far.remove(gone).mesh.shutdown().await;
+        let answer = left.mesh.call(right.id(), b"over the other".to_vec(), SOON).await;
+        assert_eq!(answer.as_deref(), Ok(&b"rehto eht revo"[..]), "far hub {gone} is gone");
+    }
 }
