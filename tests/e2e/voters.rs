@@ -302,3 +302,17 @@ fn a_node_that_worked_alone_brings_its_tasks_to_the_voters() {
     });
     assert_eq!(alone.task(&finished)["result"], json!({"n": "finished"}));
 }
+
+#[test]
+fn a_dead_voter_is_named_by_voters_that_have_never_met_it() {
+    let mut nodes = three();
+    let (name, id) = (nodes[2].name().to_owned(), nodes[2].id());
+    nodes.iter_mut().for_each(TestNode::kill_9);
+    nodes[..2].iter_mut().for_each(TestNode::start);
+    for node in &nodes[..2] {
+        wait_until("the dead voter to be named", || {
+            let shown = node.cli(&["cluster", "status"]).stdout;
+            shown.contains(&format!("the voter {name} ({id}) does not answer")) && shown.contains("start it again")
+        });
+    }
+}

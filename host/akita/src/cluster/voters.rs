@@ -208,10 +208,31 @@ impl Cluster {
                 led = None;
             }
             self.refresh_banned().await;
+            self.learn_names(&now).await;
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
                 changed = role.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(LOOK_FOR_REMOVED) => {}
+            }
+        }
+    }
+
+    /// Names of voters that this node has never met, from the ledger: its operator is to be told of them by name.
+    async fn learn_names(&self, role: &Role) {
+        let others = role.voters.iter().map(|(_, node)| *node).filter(|node| *node != self.0.me);
+        let mut nameless: BTreeSet<NodeId> = others.filter(|node| self.name_of(*node).is_empty()).collect();
+        for event in [EventType::NodeOnline, EventType::NodeStart] {
+            if nameless.is_empty() {
+                return;
+            }
+            let query = LedgerQuery { limit: crate::store::MAX_ROWS, event: Some(event), ..LedgerQuery::default() };
+            let Ok(page) = self.0.store.ledger(query).await else { return };
+            for row in page.rows {
+                if let Some((_, name)) = row.details.into_iter().find(|(key, _)| key == "name")
+                    && nameless.remove(&row.node)
+                {
+                    self.known().peer(row.node).name = name;
+                }
             }
         }
     }
