@@ -161,6 +161,7 @@ impl RawPeer {
             protected: false,
             nonce: [1; 16],
             established: false,
+            program: "0.1.0".into(),
         };
         Welcome::decode(&self.call(hello.encode())).expect("it is let in");
     }

@@ -55,6 +55,7 @@ impl RawPeer {
             protected: true,
             nonce: [nonce; 16],
             established: false,
+            program: "0.1.0".into(),
         }
     }
 

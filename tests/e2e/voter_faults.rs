@@ -114,7 +114,8 @@ fn a_voter_with_a_full_disk_stops_and_the_others_go_on() {
 }
 
 #[test]
-fn nodes_are_restarted_one_after_the_other_under_load() {
+fn nodes_are_upgraded_one_after_the_other_under_load() {
+    const NEWER: &str = "9.9.9";
     let seed = seed();
     let lab = Lab::new(3, 3, seed, |_, spec| spec);
     lab.under_load(seed, |history| {
@@ -122,6 +123,8 @@ fn nodes_are_restarted_one_after_the_other_under_load() {
             lab.accepts(at, history);
             lab.node(at).stop();
             others(at).iter().for_each(|at| drop(lab.accepts(*at, history)));
+            // What it sends from now on has fields that the others do not know.
+            lab.node(at).spec_mut().set_env("AS_VERSION", Some(NEWER));
             lab.start(at);
             lab.accepts(at, history);
             // As the page on operations says: when it lags no more, the next.
@@ -129,7 +132,9 @@ fn nodes_are_restarted_one_after_the_other_under_load() {
                 let api = lab.api(lab.leader());
                 let Some((200, view)) = TestNode::get_from(&api, "/cluster/members") else { return false };
                 let all = view["members"].as_array().cloned().unwrap_or_default();
-                all.iter().all(|one| one["status"] == "online" && one["lag"].as_u64().is_none_or(|lag| lag < 64))
+                let upgraded = all.iter().filter(|one| one["version"] == NEWER).count();
+                let near = |one: &Value| one["lag"].as_u64().is_none_or(|lag| lag < 64);
+                upgraded == at + 1 && all.iter().all(|one| one["status"] == "online" && near(one))
             });
         }
     });

@@ -15,6 +15,7 @@ pub mod exit;
 pub mod killpoint;
 pub mod node;
 pub mod plugins;
+pub mod program;
 pub mod proof;
 pub mod reading;
 pub mod resources;

@@ -242,6 +242,7 @@ mod tests {
             protected: true,
             nonce: [nonce; 16],
             established: false,
+            program: "0.1.0".into(),
         }
     }
 

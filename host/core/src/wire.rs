@@ -6,6 +6,7 @@ mod ask;
 mod greeting;
 mod island;
 mod keys;
+mod lenient;
 mod plugin;
 mod refusal;
 mod report;
@@ -15,7 +16,7 @@ mod work;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use ask::{Answer, Ask, Emitted, LedgerAsk, NodeView, Since, TurnView, View};
-pub use greeting::{Admitted, Hello, Prove, Standing, Welcome};
+pub use greeting::{Admitted, Hello, MAX_PROGRAM, Prove, Standing, Welcome};
 pub use island::{Import, Imported, MAX_IMPORTED, RunInIsland, SignedEntry};
 pub use keys::{Merge, Merging, TakeKey, TookKey};
 pub use plugin::{BlobPiece, GetBlob, Tell, Told, Took};
@@ -127,8 +128,17 @@ fn few<'de, const MOST: usize, T: Deserialize<'de>, D: serde::Deserializer<'de>>
 }
 
 fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    let mut rest = &bytes[2..];
-    let value = rmp_serde::decode::from_read(&mut rest).map_err(|error| WireError::Parse(error.to_string()))?;
+    read(&bytes[2..])
+}
+
+/// What another node has written as MessagePack, whole. What a newer one has added at the end of anything is passed over.
+///
+/// # Errors
+/// The bytes are not that.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    let mut rest = bytes;
+    let mut from = rmp_serde::Deserializer::new(&mut rest);
+    let value = T::deserialize(lenient::Lenient(&mut from)).map_err(|error| WireError::Parse(error.to_string()))?;
     if rest.is_empty() { Ok(value) } else { Err(WireError::Parse(format!("{} bytes too many", rest.len()))) }
 }
 

@@ -26,6 +26,7 @@ fn hello() -> Hello {
         protected: true,
         nonce: [2; 16],
         established: false,
+        program: "0.1.0".into(),
     }
 }
 
@@ -218,7 +219,6 @@ fn words_of_a_node_that_knows_no_voters_are_understood() {
     let new = Report { parked: 3, voters: Some(KnownVoters { digest: 1, number: 2 }), ..old };
     assert_eq!(Report::decode(&new.encode()), Ok(new));
     let established = Hello { established: true, ..hello() };
-    assert_eq!(hello().encode().len() + 1, established.encode().len());
     assert_eq!(Hello::decode(&established.encode()), Ok(established));
     let piece = Raft { piece: Some(Piece { of: 1, offset: 2, total: 3 }), ..raft(5) };
     assert_eq!(Raft::decode(&piece.encode()), Ok(piece));

@@ -11,7 +11,10 @@ use akita_mesh::CallError;
 use serde::de::DeserializeOwned;
 
 use super::{Cluster, NOBODY, peer_of};
-use crate::driver::{Assigner, Delivery};
+use crate::{
+    driver::{Assigner, Delivery},
+    program,
+};
 
 /// Time for an answer on a fast link, when the call waits for nothing but the wire.
 const SHORT: Duration = Duration::from_secs(10);
@@ -57,7 +60,7 @@ impl Cluster {
         if node == NOBODY {
             return Err(CallFailed::NoLeader);
         }
-        let answer = self.0.mesh.call(peer_of(node), body, wait).await?;
+        let answer = self.0.mesh.call(peer_of(node), program::shaped(body), wait).await?;
         if let Some(peer) = self.known().peers.get_mut(&node) {
             peer.heard = Some(std::time::Instant::now());
         }
@@ -95,8 +98,7 @@ impl Cluster {
         extra: Duration,
     ) -> Result<Option<T>, CallFailed> {
         let answer: Answer = self.call(node, ask, self.patience(node) + extra).await?;
-        let parse = |body: Vec<u8>| rmp_serde::from_slice(&body).map_err(|error| WireError::Parse(error.to_string()));
-        Ok(answer.body.map(parse).transpose()?)
+        Ok(answer.body.map(|body| akita_core::wire::read(&body)).transpose()?)
     }
 }
 

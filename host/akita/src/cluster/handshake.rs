@@ -9,10 +9,11 @@ use std::{
 use akita_core::{
     EventType, NodeId,
     membership::{ClusterKey, Exchange, Side, Stand, Verdict, decide, is_name},
-    wire::{Admitted, Hello, Message, Prove, Refusal, Refused, Welcome, WireError},
+    wire::{Admitted, Hello, MAX_PROGRAM, Message, Prove, Refusal, Refused, Welcome, WireError},
 };
 
 use super::{CallFailed, Cluster, books::MAX_PENDING, serve::stranger};
+use crate::program;
 
 /// Silence towards a node that was refused or that refused this one: no contact beyond the refusal.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
@@ -35,6 +36,7 @@ impl Cluster {
             protected: self.0.keys.is_set(),
             nonce,
             established: self.is_established(),
+            program: program::version(),
         }
     }
 
@@ -183,6 +185,7 @@ impl Cluster {
         peer.name.clone_from(&hello.name);
         peer.standing = Some(hello.standing);
         peer.established = hello.established;
+        peer.program = Some(hello.program.chars().take(MAX_PROGRAM).collect());
         peer.admitted = true;
         peer.refused_until = None;
     }

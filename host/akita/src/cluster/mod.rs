@@ -446,7 +446,7 @@ impl Cluster {
                 let cluster = self.clone();
                 self.0.tasks.spawn(async move {
                     let answer = cluster.serve(node_of(request.peer), &request.body, permit).await;
-                    request.respond(answer);
+                    request.respond(crate::program::shaped(answer));
                 });
             }
         }

@@ -20,6 +20,7 @@ use akita_core::{
 use super::{CallFailed, Cluster, NOBODY, books::MAX_RIVALS, new_cluster_id};
 use crate::{
     consensus::{Role, Transport},
+    program,
     store::LedgerQuery,
 };
 
@@ -80,6 +81,14 @@ impl Cluster {
     /// A node's name, as this one last heard it.
     pub fn name_of(&self, node: NodeId) -> String {
         self.known().peers.get(&node).map(|peer| peer.name.clone()).unwrap_or_default()
+    }
+
+    /// The version of a node's program, as it last said when it greeted this one.
+    pub fn program_of(&self, node: NodeId) -> Option<String> {
+        if node == self.0.me {
+            return Some(program::version());
+        }
+        self.known().peers.get(&node).and_then(|peer| peer.program.clone()).filter(|version| !version.is_empty())
     }
 
     /// The other voters that have not answered this leader lately.

@@ -350,10 +350,7 @@ impl Origin {
         let start = Command::Record {
             event: EventType::NodeStart,
             node: me,
-            details: vec![
-                ("name".into(), settings.node_name.clone()),
-                ("version".into(), env!("CARGO_PKG_VERSION").into()),
-            ],
+            details: vec![("name".into(), settings.node_name.clone()), ("version".into(), crate::program::version())],
         };
         if opened.votes {
             return Origin::of_voter(opened, &name);

@@ -126,6 +126,7 @@ impl Node {
                 held_back: access == Some(Access::Worker),
                 number: votes.or(learns),
                 lag: votes.or(learns).and_then(|number| lags.get(&number).copied()),
+                version: self.cluster.program_of(id),
             });
         }
         let rank = |member: &MemberView| {

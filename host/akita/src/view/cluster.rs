@@ -142,6 +142,9 @@ pub struct MemberView {
     pub number: Option<u64>,
     /// Entries of the log that it lacks.
     pub lag: Option<u64>,
+    /// The version of its program; none where this node has not heard it.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// Answer to a change of the members.

@@ -31,9 +31,15 @@ pub struct Hello {
     #[serde(with = "serde_bytes")]
     pub nonce: [u8; 16],
     /// Several nodes vote in its cluster: it does not give way to another.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub established: bool,
+    /// The version of its program, for people: who still has to be upgraded. Cut at [`MAX_PROGRAM`] by who reads it.
+    #[serde(default)]
+    pub program: String,
 }
+
+/// Bytes of a program's version that are kept: a semantic version with a short suffix.
+pub const MAX_PROGRAM: usize = 32;
 
 /// Answer to [`Hello`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

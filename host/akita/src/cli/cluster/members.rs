@@ -226,6 +226,7 @@ fn render(reply: &Value, _now: Timestamp) -> String {
         ("MEMBERSHIP", Align::Left),
         ("STATUS", Align::Left),
         ("LAG", Align::Right),
+        ("VERSION", Align::Left),
     ]);
     for member in &members {
         let lead = if member.is("leads") { ", leads" } else { "" };
@@ -236,6 +237,7 @@ fn render(reply: &Value, _now: Timestamp) -> String {
             format!("{}{lead}{held}", member.text("membership")),
             state(member.text("status")),
             member.count("lag").map(|lag| lag.to_string()).unwrap_or_default(),
+            tame(member.text("version")),
         ]);
     }
     let head = format!("cluster {}, {leader}, {voters}{timing}{stale}", short_id(view.text("cluster_id")));
@@ -258,9 +260,9 @@ mod tests {
             "fresh": true,
             "members": [
                 {"node_id": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa01", "node_name": "ridge", "membership": "voter",
-                 "leads": true, "status": "online", "held_back": false, "number": 3, "lag": 0},
+                 "leads": true, "status": "online", "held_back": false, "number": 3, "lag": 0, "version": "0.1.0"},
                 {"node_id": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa02", "node_name": "valley", "membership": "worker",
-                 "leads": false, "status": "offline", "held_back": true, "number": null, "lag": null}
+                 "leads": false, "status": "offline", "held_back": true, "number": null, "lag": null, "version": null}
             ],
             "problems": [{"detail": "something is wrong", "hint": "mend it"}]
         })
@@ -275,8 +277,8 @@ cluster abcdef01, led by ridge, 3 voters: any 1 may be lost, timing lan
 problem: something is wrong
 hint: mend it
 
-NAME    ID        MEMBERSHIP         STATUS   LAG
-ridge   aaaaaaaa  voter, leads       online     0
+NAME    ID        MEMBERSHIP         STATUS   LAG  VERSION
+ridge   aaaaaaaa  voter, leads       online     0  0.1.0
 valley  aaaaaaaa  worker, held back  offline
 "
         );

@@ -41,6 +41,7 @@ impl Mind {
             protected: body.key.is_some(),
             nonce: cx.dice.bytes(),
             established: false,
+            program: "0.1.0".into(),
         }
     }
 
