@@ -62,7 +62,7 @@ impl Profile {
         match self {
             Profile::Lan => (500, 900),
             Profile::Wan => (5_000, 10_000),
-            Profile::Slow => (60_000, 120_000),
+            Profile::Slow => (35_000, 90_000),
         }
     }
 
