@@ -12,6 +12,7 @@ use wasmtime::{
 
 use crate::answers::Answers;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::memory;
 
 /// How often a computing guest is looked at: a quarter of the 20 ms within which a time limit is kept, and rare enough
 /// to cost nothing.
@@ -107,11 +108,13 @@ pub(crate) fn compile(kind: Kind, allocator: Allocator, component: &[u8]) -> was
     let mut config = config(kind, allocator, 1);
     config.parallel_compilation(component.len() >= PARALLEL_FROM);
     let compile = || Engine::new(&config)?.precompile_component(component);
-    thread::scope(|scope| {
+    let compiled = thread::scope(|scope| {
         let thread = thread::Builder::new().name("akita-compile".into()).stack_size(COMPILE_STACK);
         let compiled = thread.spawn_scoped(scope, compile)?.join();
         compiled.unwrap_or_else(|_| Err(wasmtime::Error::msg("the compiler panicked on it")))
-    })
+    });
+    memory::give_back();
+    compiled
 }
 
 /// The only configuration of wasmtime.

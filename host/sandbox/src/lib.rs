@@ -21,6 +21,7 @@ mod inspect;
 mod interface;
 mod limits;
 mod load;
+mod memory;
 mod mode;
 mod outcome;
 mod plugin;

@@ -131,7 +131,7 @@ impl Node {
     pub async fn cluster_view(&self, reading: Reading) -> Result<ClusterView, NodeError> {
         self.caught_up(reading.after).await?;
         let name = self.cluster.cluster_name();
-        let view = match reading.consistency {
+        let mut view = match reading.consistency {
             Consistency::Usual => self.any_cluster_view(name).await,
             Consistency::Linearizable => {
                 let confirmed = async || {
@@ -151,6 +151,8 @@ impl Node {
             }
         };
         let problems = self.problems(&view.rivals, view.merging_into.as_deref());
+        let me = self.me.to_string();
+        view.nodes.iter_mut().filter(|node| node.node_id == me).for_each(|node| "online".clone_into(&mut node.status));
         Ok(ClusterView { problems, island: self.island_counts().await, ..view })
     }
 

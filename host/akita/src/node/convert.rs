@@ -135,7 +135,7 @@ pub(super) fn cluster(name: &str, view: View, fresh: bool) -> ClusterView {
         term: view.term,
         open: view.open,
         fresh,
-        nodes: view.nodes.into_iter().map(node).collect(),
+        nodes: view.nodes.into_iter().map(|one| node(one, fresh)).collect(),
         rivals: view.rivals.into_iter().take(MAX_RIVALS_SHOWN).map(rival).collect(),
         merging_into: view.merging_into.map(|into| into.to_string()),
         key_rotation: view.turn.map(|turn| RotationView {
@@ -163,11 +163,17 @@ pub(super) fn leader(leader: NodeId) -> Option<String> {
     (leader != NOBODY).then(|| leader.to_string())
 }
 
-fn node(view: NodeView) -> NodeStatus {
+/// Of a view that is not fresh, whoever was there then may be gone by now: also the leader that it came from.
+fn node(view: NodeView, fresh: bool) -> NodeStatus {
     NodeStatus {
         node_id: view.node.to_string(),
         node_name: view.name,
-        status: if view.online { "online" } else { "offline" }.into(),
+        status: match (view.online, fresh) {
+            (false, _) => "offline",
+            (true, true) => "online",
+            (true, false) => "unknown",
+        }
+        .into(),
         role: role(view.leads).into(),
         capabilities: view.capabilities,
         actions: view.actions,

@@ -163,7 +163,7 @@ pub struct NodeStatus {
     pub node_id: String,
     /// For people.
     pub node_name: String,
-    /// `online` or `offline`.
+    /// `online`, `offline`, or `unknown` where the view is not fresh.
     pub status: String,
     /// `leader` or `worker`.
     pub role: String,

@@ -80,7 +80,7 @@ fn render(reply: &Value, _now: Timestamp) -> String {
             state(node.text("status")),
             state(node.text("role")),
             load(node.get("load")),
-            node.number("last_seen_s").map(age).unwrap_or_default(),
+            node.number("last_seen_s").filter(|_| node.text("status") != "unknown").map(age).unwrap_or_default(),
             node.count("hops").map(|hops| hops.to_string()).unwrap_or_default(),
             node.number("rtt_ms").map(|ms| format!("{ms:.0} ms")).unwrap_or_default(),
             node.words("capabilities").join(","),
