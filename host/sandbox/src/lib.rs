@@ -282,9 +282,10 @@ impl Sandbox {
         let program = Arc::clone(&plugin);
         let (to, answer) = oneshot::channel();
         self.0.answers.settle();
+        // From now on, and not from when a thread first looks at it: those that are in that queue are more answers to come.
+        let waiting = answers.wait();
         // The slot is waited for over there: a run that ends hands it to the next one without waking this thread first.
         let running = self.0.handle.spawn(async move {
-            let waiting = answers.wait();
             let slot = tokio::select! {
                 biased;
                 () = job.cancel.cancelled() => return answers.give(to, Err(cancelled())),
