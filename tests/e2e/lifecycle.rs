@@ -347,9 +347,7 @@ fn holds(node: &TestNode) -> (usize, usize, u64) {
     let files = fs::read_dir(proc.join("fd")).expect("the process is there").count();
     let maps = fs::read_to_string(proc.join("maps")).expect("the process is there");
     let code = maps.lines().filter(|line| line.contains("/compiled/")).count();
-    let status = fs::read_to_string(proc.join("status")).expect("the process is there");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    (files, code, resident.trim().trim_end_matches(" kB").parse().expect("a number"))
+    (files, code, node.memory_kib("VmRSS"))
 }
 
 #[test]

@@ -22,13 +22,6 @@ const KEY: &str = "correct horse battery staple";
 /// Memory that a node may have taken for messages that it refused, in KiB.
 const MAX_GROWTH_KIB: u64 = 32 << 10;
 
-/// Resident memory of a node's process, in KiB.
-fn resident_kib(node: &TestNode) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("the process is there");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-}
-
 impl RawPeer {
     fn ask<A: Message>(&self, request: &impl Message) -> A {
         let answer = self.call(request.encode());
@@ -138,7 +131,7 @@ fn garbage_and_cut_messages_are_refused_and_the_node_goes_on() {
     let whole = Submit { tasks: vec![sent(TaskId([1; 16]), stranger.id())], imported: false }.encode();
     messages.extend((0..whole.len()).step_by(3).map(|at| whole[..at].to_vec()));
     messages.extend(vec![vec![1; 2 << 20]; 25]);
-    let before = resident_kib(&node);
+    let before = node.memory_kib("VmRSS");
     for message in messages {
         let shown: Vec<u8> = message.iter().copied().take(12).collect();
         let answer = stranger.call(message);
@@ -146,7 +139,7 @@ fn garbage_and_cut_messages_are_refused_and_the_node_goes_on() {
         assert!(matches!(refused.why, Refusal::Malformed | Refusal::NotAdmitted | Refusal::BadProof), "{refused:?}");
     }
     goes_on(&node);
-    let after = resident_kib(&node);
+    let after = node.memory_kib("VmRSS");
     assert!(after < before + MAX_GROWTH_KIB, "50 MiB of nonsense left something behind: {before} to {after} KiB");
     assert_eq!(node.get("/cluster/status")["nodes"].as_array().map(Vec::len), Some(1));
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{
     guests::Guest,
-    harness::{Spec, TestNode, find, text, wait_until},
+    harness::{Spec, find, text, wait_until},
     lifecycle::{Bench, ask, bytes, put, versioned},
 };
 
@@ -97,19 +97,12 @@ fn heavy(name: &str, functions: usize) -> Vec<u8> {
     component
 }
 
-/// Memory of a node that is no file's, in KiB.
-fn own_memory(node: &TestNode) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("the node runs");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux tells it");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
-}
-
 #[test]
 fn a_plugin_that_has_to_be_compiled_keeps_no_node_from_starting() {
     let mut bench = Bench::new("compiles");
     bench.put("talk.wasm", &versioned("talk", "1.0.0", 'A'));
     bench.wait_for("talk.wasm", "ready");
-    let small = own_memory(&bench.node);
+    let small = bench.node.memory_kib("RssAnon");
     bench.node.stop();
     let large = heavy("large", 20_000);
     bench.put("a-large.wasm", &large);
@@ -142,6 +135,6 @@ fn a_plugin_that_has_to_be_compiled_keeps_no_node_from_starting() {
     assert!(text(&bench.wait_for("b-large.wasm", "rejected")["reason"]).contains("already loaded"));
     // What the compiler has used does not stay with the node.
     let most = small + (64 << 10);
-    wait_until("the compiler's memory to be given back", || own_memory(&bench.node) < most);
+    wait_until("the compiler's memory to be given back", || bench.node.memory_kib("RssAnon") < most);
     bench.tells(&["added", "added", "rejected"]);
 }

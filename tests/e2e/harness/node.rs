@@ -159,6 +159,13 @@ impl TestNode {
         kill_process(Pid::from_child(process), signal).expect("the process is there");
     }
 
+    /// Memory of its process in KiB, by its name in `/proc/PID/status`: all of it is `VmRSS`, what is no file's `RssAnon`.
+    pub fn memory_kib(&self, kind: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
+        let size = status.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(':')).expect("its memory");
+        size.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Ends the process as a power cut would.
     pub fn kill_9(&mut self) {
         let mut process = self.process.take().expect("the node was started");

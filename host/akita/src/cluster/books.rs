@@ -111,8 +111,8 @@ pub(super) struct Peer {
     pub(super) standing: Option<Standing>,
     /// Several vote in its cluster.
     pub(super) established: bool,
-    /// The version of its program, as it said when it greeted.
-    pub program: Option<String>,
+    /// The version of its program, as it said when it greeted; empty before, as its name is.
+    pub(super) program: String,
     /// It has proved that it may be here.
     pub(super) admitted: bool,
     /// Its hellos and our nonces, between hello and proof; see [`MAX_PENDING`].

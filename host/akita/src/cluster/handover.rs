@@ -227,8 +227,8 @@ impl Cluster {
         let tasks: Vec<Incoming> = submit.tasks.into_iter().map(incoming).collect();
         // What was accepted before is not turned away: it fails where it runs, and its submitter sees why.
         let tasks = if submit.imported { tasks } else { self.0.executor.plugins().check(tasks).await? };
-        let submitted = || self.0.driver.submit(tasks.clone(), submit.imported);
-        let Accepted { statuses, index } = self.when_offers_are_known(submitted).await?;
+        let submitted = |tasks| self.0.driver.submit(tasks, submit.imported);
+        let Accepted { statuses, index } = self.when_offers_are_known(tasks, submitted).await?;
         Ok(Submitted { statuses: statuses.into_iter().map(|status| status as u8).collect(), index })
     }
 

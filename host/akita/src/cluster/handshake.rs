@@ -185,7 +185,7 @@ impl Cluster {
         peer.name.clone_from(&hello.name);
         peer.standing = Some(hello.standing);
         peer.established = hello.established;
-        peer.program = Some(hello.program.chars().take(MAX_PROGRAM).collect());
+        peer.program = hello.program.chars().take(MAX_PROGRAM).collect();
         peer.admitted = true;
         peer.refused_until = None;
     }

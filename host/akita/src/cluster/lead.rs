@@ -14,7 +14,7 @@ use akita_core::{
 };
 
 use super::{Cluster, books::Member, peer_of};
-use crate::view::NodeError;
+use crate::{driver::Incoming, view::NodeError};
 
 /// How often silence is looked for.
 const WATCH: Duration = Duration::from_millis(500);
@@ -180,14 +180,18 @@ impl Cluster {
     ///
     /// # Errors
     /// What `submit` gives.
-    pub async fn when_offers_are_known<T, F>(&self, submit: impl Fn() -> F) -> Result<T, NodeError>
+    pub async fn when_offers_are_known<T, F>(
+        &self,
+        tasks: Vec<Incoming>,
+        submit: impl Fn(Vec<Incoming>) -> F,
+    ) -> Result<T, NodeError>
     where
         F: Future<Output = Result<T, NodeError>>,
     {
         let deadline = Instant::now() + OFFERS_WAIT;
-        loop {
-            match submit().await {
-                Err(NodeError::NoSuchAction { .. }) if Instant::now() < deadline && self.awaits_offers() => {}
+        while Instant::now() < deadline && self.awaits_offers() {
+            match submit(tasks.clone()).await {
+                Err(NodeError::NoSuchAction { .. }) => {}
                 other => return other,
             }
             tokio::select! {
@@ -195,6 +199,7 @@ impl Cluster {
                 () = tokio::time::sleep(OFFERS_LOOK) => {}
             }
         }
+        submit(tasks).await
     }
 
     fn awaits_offers(&self) -> bool {
@@ -270,6 +275,7 @@ impl Cluster {
             if member.leaving && peer.lost_link.is_some() {
                 return true;
             }
+            // It reports as seldom as the link asks for by its own measure.
             let patience = self.0.tuning.patience(self.rtt_ms(*node).max(member.load.rtt_ms));
             member.last_heard.elapsed() > Duration::from_millis(patience)
         };
@@ -340,7 +346,7 @@ impl Cluster {
                 memory: member.load.memory_percent,
                 silent_ms: u64::try_from(member.last_heard.elapsed().as_millis()).unwrap_or(u64::MAX),
                 hops: self.0.mesh.peer(peer_of(*node)).and_then(|info| info.hops).or(peer.hops),
-                rtt_ms: Some(self.rtt_ms(*node).max(member.load.rtt_ms)),
+                rtt_ms: Some(nearer(self.rtt_ms(*node), member.load.rtt_ms)),
             })
         });
         let nodes = std::iter::once(me).chain(members).chain(dead).collect();
@@ -356,11 +362,27 @@ impl Cluster {
     }
 }
 
+/// Milliseconds of a round trip that both ends have measured, or neither (0): each took at least what the link takes, and
+/// more where a machine was busy.
+pub(super) fn nearer(own: u32, theirs: u32) -> u32 {
+    if own == 0 || theirs == 0 { own.max(theirs) } else { own.min(theirs) }
+}
+
 fn load_of(report: &Report) -> Load {
     Load {
         cpu_percent: report.cpu.min(100),
         memory_percent: report.memory.min(100),
         rtt_ms: report.rtt_ms.min(MAX_RTT_MS),
         parked: report.parked.min(report.running),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearer;
+
+    #[test]
+    fn a_round_trip_is_what_the_end_that_was_less_busy_has_measured() {
+        assert_eq!([nearer(0, 0), nearer(0, 7), nearer(7, 0), nearer(1_400, 3), nearer(3, 1_400)], [0, 7, 7, 3, 3]);
     }
 }

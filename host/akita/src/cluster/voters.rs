@@ -88,7 +88,7 @@ impl Cluster {
         if node == self.0.me {
             return Some(program::version());
         }
-        self.known().peers.get(&node).and_then(|peer| peer.program.clone()).filter(|version| !version.is_empty())
+        self.known().peers.get(&node).map(|peer| peer.program.clone()).filter(|version| !version.is_empty())
     }
 
     /// The other voters that have not answered this leader lately.

@@ -3,11 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use akita_core::{ClusterId, Command, NodeId, State, autopilot::Profile, wire};
+use akita_core::{ClusterId, Command, Millis, NodeId, State, autopilot::Profile, wire};
 use tokio::sync::watch;
 
 use super::{
@@ -55,7 +55,7 @@ impl Consensus {
     ) -> Result<(), ConsensusError> {
         let noted = Noted { cluster, number, profile };
         let me = self.0.me;
-        self.change(Some(noted), move |machine| noted.open(me, machine)).await
+        self.change(move |machine| Ok((Next::Voter(noted), noted.open(me, machine)?))).await
     }
 
     /// Begins with an empty log that the leader of `cluster` fills; what was so far goes into the archive. Nothing
@@ -78,7 +78,7 @@ impl Consensus {
             self.0.store.archive(name).await?;
             Point::AfterArchiveBeforeJoin.reach();
         }
-        self.change(Some(noted), move |machine| noted.join(machine)).await?;
+        self.change(move |machine| Ok((Next::Voter(noted), noted.join(machine)?))).await?;
         Point::AfterJoinCommitted.reach();
         let _ = self.0.events.send(Event::Replaced);
         Ok(())
@@ -91,13 +91,7 @@ impl Consensus {
     /// The store failed.
     pub async fn leave_voters(&self, first: Vec<Command>) -> Result<(), ConsensusError> {
         let time = (self.0.clock)();
-        let begin = move |machine: &mut Machine| {
-            machine.raft_clear()?;
-            machine.apply(Position { index: 1, time }, first).map(drop)
-        };
-        self.change(None, begin).await?;
-        let _ = self.0.events.send(Event::Replaced);
-        Ok(())
+        self.change(move |machine| Ok((begin_anew(machine, time, first)?, ()))).await
     }
 
     /// Ends to vote, so that this node can follow another cluster's leader. The only voter of a log goes on with it as
@@ -106,29 +100,20 @@ impl Consensus {
     /// the database is asked.
     ///
     /// # Errors
-    /// Others vote on its log ([`ConsensusError::NotLeader`]), or the store failed. It goes on as before.
+    /// Others vote on its log ([`ConsensusError::NotLeader`]), and it goes on as before; or the store failed.
     pub async fn give_way(&self, first: Vec<Command>) -> Result<(), ConsensusError> {
-        let _one = self.0.moving.lock().await;
+        let one = self.0.moving.lock().await;
         let Some(voter) = self.voter() else { return Ok(()) };
         let (noted, time) = (voter.noted(), (self.0.clock)());
-        let number = noted.number;
-        self.set_engine(Engine::Moving);
-        voter.stop().await;
-        let work = move |machine: &mut Machine| leave(machine, number, Position { index: 1, time }, first);
-        let event = match self.0.writer.write(SMALL, work).await {
-            Ok(Some(event)) => event,
-            Ok(None) => {
-                self.start(noted).await?;
-                return Err(ConsensusError::NotLeader);
-            }
-            Err(error) => {
-                self.start(noted).await?;
-                return Err(error.into());
-            }
+        let work = move |machine: &mut Machine| {
+            let voters = raft::voters(machine)?;
+            Ok(match (voters.contains(&noted.number), voters.len()) {
+                (false, _) => (begin_anew(machine, time, first)?, true),
+                (true, 1) => (go_on(machine)?.0, true),
+                _ => (Next::Voter(noted), false),
+            })
         };
-        self.vote_no_more();
-        let _ = self.0.events.send(event);
-        Ok(())
+        if self.change_under(&one, work).await? { Ok(()) } else { Err(ConsensusError::NotLeader) }
     }
 
     /// Goes on alone with all that this voter's log holds, also what was not known to be committed: of what was
@@ -137,40 +122,43 @@ impl Consensus {
     /// # Errors
     /// The store failed.
     pub async fn go_on_alone(&self) -> Result<State, ConsensusError> {
-        self.change(None, |machine| {
-            raft::apply_rest(machine)?;
-            machine.raft_forget()
-        })
-        .await?;
-        let now = |machine: &mut Machine| Ok((machine.state().clone(), machine.position().time));
-        let (state, time) = self.0.writer.write(SMALL, now).await?;
-        let _ = self.0.events.send(Event::Leads { term: 0, state: Box::new(state.clone()), time });
-        Ok(state)
+        self.change(go_on).await
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Machine) -> Result<(Next, T), StoreError> + Send + 'static,
+    ) -> Result<T, ConsensusError> {
+        let one = self.0.moving.lock().await;
+        self.change_under(&one, work).await
     }
 
     /// Ends the present engine, changes the database, and starts the one that belongs to it.
-    async fn change(
+    async fn change_under<T: Send + 'static>(
         &self,
-        noted: Option<Noted>,
-        work: impl FnOnce(&mut Machine) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), ConsensusError> {
-        let _one = self.0.moving.lock().await;
+        _moving: &tokio::sync::MutexGuard<'_, ()>,
+        work: impl FnOnce(&mut Machine) -> Result<(Next, T), StoreError> + Send + 'static,
+    ) -> Result<T, ConsensusError> {
         if let Engine::Voter(voter) = self.set_engine(Engine::Moving) {
             voter.stop().await;
         }
         // Behind all that was proposed before: the writer keeps the order.
-        self.0.writer.write(SMALL, work).await?;
-        match noted {
-            Some(noted) => self.start(noted).await?,
-            None => self.vote_no_more(),
+        let (next, found) = self.0.writer.write(SMALL, work).await?;
+        match next {
+            Next::Voter(noted) => self.start(noted).await?,
+            Next::Single(event) => self.vote_no_more(event),
         }
-        Ok(())
+        Ok(found)
     }
 
-    fn vote_no_more(&self) {
-        let Inner { writer, clock, events, role, .. } = &*self.0;
-        self.set_engine(Engine::Single(single::Single::new(writer.clone(), clock.clone(), events.clone())));
+    /// Goes on as the only voter. Nothing can be proposed, nor told as applied, before `event` is.
+    fn vote_no_more(&self, event: Event) {
+        let Inner { writer, clock, events, role, engine, .. } = &*self.0;
+        let single = single::Single::new(writer.clone(), clock.clone(), events.clone());
+        let mut engine = engine.write().unwrap_or_else(PoisonError::into_inner);
         role.send_replace(Role::default());
+        let _ = events.send(event);
+        *engine = Engine::Single(single);
     }
 
     async fn start(&self, noted: Noted) -> Result<(), StoreError> {
@@ -281,24 +269,25 @@ impl Consensus {
     }
 }
 
-/// Leaves the voters' log where nobody else votes on it; what that means for the state, and nothing where others do.
-fn leave(
-    machine: &mut Machine,
-    number: u64,
-    begin: Position,
-    first: Vec<Command>,
-) -> Result<Option<Event>, StoreError> {
-    let voters = raft::voters(machine)?;
-    if !voters.contains(&number) {
-        machine.raft_clear()?;
-        machine.apply(begin, first)?;
-        return Ok(Some(Event::Replaced));
-    }
-    if voters.len() > 1 {
-        return Ok(None);
-    }
+/// What belongs to a database that was changed.
+enum Next {
+    /// One of several voters.
+    Voter(Noted),
+    /// The only one of its own log, and what that means for the state.
+    Single(Event),
+}
+
+/// Begins with an empty log, whose first entry is `first`.
+fn begin_anew(machine: &mut Machine, time: Millis, first: Vec<Command>) -> Result<Next, StoreError> {
+    machine.raft_clear()?;
+    machine.apply(Position { index: 1, time }, first)?;
+    Ok(Next::Single(Event::Replaced))
+}
+
+/// Takes all that the voters' log holds for committed; the state then.
+fn go_on(machine: &mut Machine) -> Result<(Next, State), StoreError> {
     raft::apply_rest(machine)?;
     machine.raft_forget()?;
-    let (state, time) = (Box::new(machine.state().clone()), machine.position().time);
-    Ok(Some(Event::Leads { term: 0, state, time }))
+    let (state, time) = (machine.state().clone(), machine.position().time);
+    Ok((Next::Single(Event::Leads { term: 0, state: Box::new(state.clone()), time }), state))
 }

@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use akita_core::{
     EventType, NodeId, Status, TaskId,
-    wire::{Ask, Message, Submit},
+    wire::{Ask, Message, Submit, View},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::{Serialize, de::DeserializeOwned};
@@ -130,9 +130,8 @@ impl Node {
     /// It cannot be told as new as that.
     pub async fn cluster_view(&self, reading: Reading) -> Result<ClusterView, NodeError> {
         self.caught_up(reading.after).await?;
-        let name = self.cluster.cluster_name();
-        let mut view = match reading.consistency {
-            Consistency::Usual => self.any_cluster_view(name).await,
+        let view = match reading.consistency {
+            Consistency::Usual => self.any_cluster_view().await,
             Consistency::Linearizable => {
                 let confirmed = async || {
                     let view = if self.leads_for_sure().await {
@@ -140,33 +139,32 @@ impl Node {
                     } else {
                         self.must_ask(&Ask::View).await?
                     };
-                    Ok(convert::cluster(name, view, true))
+                    Ok(self.shown(view, true))
                 };
                 self.insist(Duration::ZERO, confirmed, |_| false).await?
             }
             Consistency::Stale => {
                 let known = if self.cluster.leads() { None } else { self.cluster.last_view() };
-                let view = convert::cluster(name, known.unwrap_or_else(|| self.cluster.view()), false);
+                let view = self.shown(known.unwrap_or_else(|| self.cluster.view()), false);
                 ClusterView { stale: true, as_of_index: Some(self.log_index().await?), ..view }
             }
         };
         let problems = self.problems(&view.rivals, view.merging_into.as_deref());
-        let me = self.me.to_string();
-        view.nodes.iter_mut().filter(|node| node.node_id == me).for_each(|node| "online".clone_into(&mut node.status));
         Ok(ClusterView { problems, island: self.island_counts().await, ..view })
     }
 
-    async fn any_cluster_view(&self, name: &str) -> ClusterView {
+    fn shown(&self, view: View, fresh: bool) -> ClusterView {
+        convert::cluster(self.cluster.cluster_name(), self.me, view, fresh)
+    }
+
+    async fn any_cluster_view(&self) -> ClusterView {
         if self.cluster.leads() {
-            return convert::cluster(name, self.cluster.view(), true);
+            return self.shown(self.cluster.view(), true);
         }
         let leader = self.cluster.standing().leader;
         match self.cluster.ask(leader, &Ask::View, Duration::ZERO).await {
-            Ok(Some(view)) => convert::cluster(name, view, true),
-            _ => {
-                let view = self.cluster.last_view().unwrap_or_else(|| self.cluster.view());
-                convert::cluster(name, view, false)
-            }
+            Ok(Some(view)) => self.shown(view, true),
+            _ => self.shown(self.cluster.last_view().unwrap_or_else(|| self.cluster.view()), false),
         }
     }
 
@@ -183,8 +181,8 @@ impl Node {
                     None if !newest => self.must_lead().await.map(|()| None),
                     found => Ok(found.map(|view| {
                         // What has ended stays as it is: it may lie in nobody's books but this voter's archive.
-                        let ended = Status::parse(&view.status).is_some_and(Status::is_end);
-                        pack(TaskView { stale: view.stale || !newest && !ended, ..view })
+                        let may_change = !convert::is_end(&view.status);
+                        pack(TaskView { stale: view.stale || !newest && may_change, ..view })
                     })),
                 }
             }

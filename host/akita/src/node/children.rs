@@ -6,7 +6,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use akita_core::{Content, Failure, Outcome, Status, TaskId};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{Node, Reach, internal};
+use super::{Node, Reach, convert, internal};
 use crate::{
     driver::Incoming,
     executor::{Ended, Home},
@@ -32,7 +32,7 @@ impl Node {
 
     async fn look_for_end(&self, id: TaskId) -> Result<Option<Ended>, NodeError> {
         let Some(view) = self.look_up(id, LOOK, Reach::Cluster).await? else { return Ok(None) };
-        if !Status::parse(&view.status).is_some_and(Status::is_end) {
+        if !convert::is_end(&view.status) {
             return Ok(Some(Ended::NotYet));
         }
         // From the own books as it was written; other nodes tell what they show.

@@ -127,7 +127,8 @@ pub(super) fn ledger_row(row: LedgerRow) -> LedgerRowView {
     }
 }
 
-pub(super) fn cluster(name: &str, view: View, fresh: bool) -> ClusterView {
+/// A view of the cluster as the node `me` shows it.
+pub(super) fn cluster(name: &str, me: NodeId, view: View, fresh: bool) -> ClusterView {
     ClusterView {
         cluster_name: name.to_owned(),
         cluster_id: Some(view.standing.cluster.to_string()),
@@ -135,7 +136,7 @@ pub(super) fn cluster(name: &str, view: View, fresh: bool) -> ClusterView {
         term: view.term,
         open: view.open,
         fresh,
-        nodes: view.nodes.into_iter().map(|one| node(one, fresh)).collect(),
+        nodes: view.nodes.into_iter().map(|one| node(me, one, fresh)).collect(),
         rivals: view.rivals.into_iter().take(MAX_RIVALS_SHOWN).map(rival).collect(),
         merging_into: view.merging_into.map(|into| into.to_string()),
         key_rotation: view.turn.map(|turn| RotationView {
@@ -158,20 +159,26 @@ pub(super) fn rival((cluster, node, name): (ClusterId, NodeId, String)) -> Rival
     RivalView { cluster_id: cluster.to_string(), node_id: node.to_string(), node_name: name }
 }
 
+/// Whether a task whose status has this word has ended.
+pub(super) fn is_end(status: &str) -> bool {
+    Status::parse(status).is_some_and(Status::is_end)
+}
+
 /// Who leads, if anybody does.
 pub(super) fn leader(leader: NodeId) -> Option<String> {
     (leader != NOBODY).then(|| leader.to_string())
 }
 
 /// Of a view that is not fresh, whoever was there then may be gone by now: also the leader that it came from.
-fn node(view: NodeView, fresh: bool) -> NodeStatus {
+fn node(me: NodeId, view: NodeView, fresh: bool) -> NodeStatus {
     NodeStatus {
         node_id: view.node.to_string(),
         node_name: view.name,
-        status: match (view.online, fresh) {
-            (false, _) => "offline",
-            (true, true) => "online",
-            (true, false) => "unknown",
+        status: match view.online {
+            _ if view.node == me => "online",
+            true if fresh => "online",
+            true => "unknown",
+            false => "offline",
         }
         .into(),
         role: role(view.leads).into(),

@@ -247,11 +247,11 @@ impl Node {
     /// Accepts tasks on this leader. Where most voters have just gone, they are not answered for ever: the tasks may be
     /// accepted later, and are sent again under their ids.
     async fn accept_here(&self, tasks: &[Incoming]) -> Result<Accepted, NodeError> {
-        self.cluster.when_offers_are_known(|| self.accept_now(tasks)).await
+        self.cluster.when_offers_are_known(tasks.to_vec(), |tasks| self.accept_now(tasks)).await
     }
 
-    async fn accept_now(&self, tasks: &[Incoming]) -> Result<Accepted, NodeError> {
-        let accepted = self.driver.submit(tasks.to_vec(), false);
+    async fn accept_now(&self, tasks: Vec<Incoming>) -> Result<Accepted, NodeError> {
+        let accepted = self.driver.submit(tasks, false);
         let Some(profile) = self.cluster.role().profile else { return accepted.await };
         let wait = Duration::from_millis(profile.failover_ms());
         tokio::time::timeout(wait, accepted).await.unwrap_or_else(|_| {
@@ -305,7 +305,7 @@ impl Node {
             let left = deadline.saturating_duration_since(Instant::now());
             let found = self.find(id, left, reach).await?;
             let Some(view) = found else { return Ok(None) };
-            let ended = Status::parse(&view.status).is_some_and(Status::is_end);
+            let ended = convert::is_end(&view.status);
             let left = deadline.saturating_duration_since(Instant::now());
             if ended || left.is_zero() || self.stop.is_cancelled() {
                 return Ok(Some(view));

@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use akita_core::{
-    Status, TaskId,
+    TaskId,
     tuning::{SLOW_RTT_MS, airtime},
     wire::{Ask, Emitted, Since},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{Node, Reach, internal};
+use super::{Node, Reach, convert, internal};
 use crate::{
     executor::Piece,
     view::{NodeError, OutputView, ProgressView},
@@ -43,7 +43,7 @@ impl Node {
             let news = self.cluster.executor().news();
             let since = Since { attempt, offset, max: PIECE_BYTES };
             let Some(found) = self.emitted(id, since, Reach::Cluster).await? else { return Ok(None) };
-            let ended = Status::parse(&found.status).is_some_and(Status::is_end);
+            let ended = convert::is_end(&found.status);
             let left = deadline.saturating_duration_since(Instant::now());
             if ended || !found.piece.is_empty() || left.is_zero() || self.stop.is_cancelled() {
                 return Ok(Some(view(id, found)));
