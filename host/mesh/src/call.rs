@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::PeerId;
 use crate::frame::CallId;
+use crate::link::LinkId;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,14 +60,22 @@ pub(crate) struct Call {
     pub stage: Stage,
     /// When to do the next thing; a timer of the same moment fires, others are stale.
     pub next: Instant,
-    /// It was sent, so the peer may have run it.
-    pub sent: bool,
+    /// The link that it was sent over last, and when it was sent over that one first. Once sent, the peer may have run it.
+    pub sent: Option<(LinkId, Instant)>,
 }
 
 impl Call {
+    /// Notes that it is sent over a link. Repeats over the same one do not count, so that its answer never seems to have
+    /// come faster than it did.
+    pub fn sent_over(&mut self, link: LinkId, now: Instant) {
+        if self.sent.is_none_or(|(on, _)| on != link) {
+            self.sent = Some((link, now));
+        }
+    }
+
     /// Why it failed, now that its time is over.
     pub fn failure(&self) -> CallError {
-        match (self.sent, self.stage) {
+        match (self.sent.is_some(), self.stage) {
             (false, _) => CallError::Unreachable,
             (true, Stage::Waiting) => CallError::Disconnected,
             (true, _) => CallError::Timeout,
@@ -154,7 +163,7 @@ mod tests {
             reply,
             stage: Stage::Waiting,
             next: now,
-            sent: false,
+            sent: None,
         };
         assert_eq!(call.failure(), CallError::Unreachable);
         calls.waiting.insert(id, call);

@@ -29,7 +29,7 @@ const INTERFACE: InterfaceId = InterfaceId(1);
 pub struct Shape {
     /// Bits per second; `None` for as fast as memory.
     pub bits_per_second: Option<u64>,
-    /// Time from the end of a frame at the sender to its arrival.
+    /// Time from the end of a frame at the sender to its arrival; see [`Port::set_latency`].
     pub latency: Duration,
     /// Part of the frames that is lost, 0.0 to 1.0.
     pub loss: f64,
@@ -58,25 +58,27 @@ struct Direction {
     receiver: Mutex<Option<EventSender>>,
     dice: Mutex<StdRng>,
     cut: AtomicBool,
+    latency_us: AtomicU64,
     bytes: AtomicU64,
     frames: AtomicU64,
 }
 
 /// The two ends of a new wire.
 pub fn pair(shape: Shape) -> (Port, Port) {
-    let (there, back) = (Direction::start(shape.seed), Direction::start(shape.seed.wrapping_add(1)));
+    let (there, back) = (Direction::start(shape, shape.seed), Direction::start(shape, shape.seed.wrapping_add(1)));
     let left = Port { outgoing: there.clone(), incoming: back.clone(), shape };
     (left, Port { outgoing: back, incoming: there, shape })
 }
 
 impl Direction {
-    fn start(seed: u64) -> Arc<Self> {
+    fn start(shape: Shape, seed: u64) -> Arc<Self> {
         let (in_flight, arrivals) = mpsc::channel::<(Instant, Vec<u8>)>();
         let direction = Arc::new(Self {
             in_flight,
             receiver: Mutex::new(None),
             dice: Mutex::new(StdRng::seed_from_u64(seed)),
             cut: AtomicBool::new(false),
+            latency_us: AtomicU64::new(micros(shape.latency)),
             bytes: AtomicU64::new(0),
             frames: AtomicU64::new(0),
         });
@@ -123,6 +125,13 @@ impl Port {
         self.set_cut(false);
     }
 
+    /// From here on frames take so long, in both directions.
+    pub fn set_latency(&self, latency: Duration) {
+        for direction in [&self.outgoing, &self.incoming] {
+            direction.latency_us.store(micros(latency), Ordering::Relaxed);
+        }
+    }
+
     fn set_cut(&self, cut: bool) {
         self.outgoing.cut.store(cut, Ordering::Relaxed);
         self.incoming.cut.store(cut, Ordering::Relaxed);
@@ -148,6 +157,10 @@ impl Port {
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The transmitter: takes as long for a frame as the bit rate says.
 struct Air {
     direction: Arc<Direction>,
@@ -171,7 +184,8 @@ impl Writer for Air {
             dice.random_bool(self.shape.loss.clamp(0.0, 1.0))
         };
         if !lost && !direction.cut.load(Ordering::Relaxed) {
-            let _ = direction.in_flight.send((left_at + self.shape.latency, data.to_vec()));
+            let latency = Duration::from_micros(direction.latency_us.load(Ordering::Relaxed));
+            let _ = direction.in_flight.send((left_at + latency, data.to_vec()));
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::timing::Pace;
+
 /// Peers remembered at most. A node needs a few hundred bytes for each; a mesh of a thousand nodes leaves room for
 /// strangers, and an attacker who announces for ever cannot fill the memory.
 pub(crate) const MAX_PEERS: usize = 4_096;
@@ -60,7 +62,7 @@ pub struct PeerInfo {
     pub connected: bool,
     /// Hops of the last announce; 1 is a direct neighbour.
     pub hops: Option<u8>,
-    /// Round trip measured when the link was set up.
+    /// The shortest round trip since the link was set up.
     pub rtt: Option<Duration>,
     /// Every byte counts: round trip over a second, or an interface under 62,500 bit/s on the way.
     pub slow: bool,
@@ -81,6 +83,14 @@ pub(crate) struct Record {
     pub app_data: Option<Vec<u8>>,
     /// X25519 then Ed25519; from an announce or a link identification, both of which prove it.
     pub public_key: Option<[u8; 64]>,
+}
+
+impl Record {
+    /// What the link that is used shows.
+    pub fn measured(&mut self, pace: &Pace) {
+        self.rtt = Some(pace.rtt);
+        self.slow = pace.slow();
+    }
 }
 
 /// All known peers. Locked for the time of a copy only.

@@ -27,6 +27,7 @@ pub(crate) fn is_slow(bits_per_second: u64) -> bool {
 /// The measured side of a link.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
+    /// The shortest that was seen.
     pub rtt: Duration,
     /// Of the interface that leads to the peer, where it is known.
     pub bitrate: Option<u64>,
@@ -41,6 +42,13 @@ impl Pace {
 
     pub fn slow(&self) -> bool {
         self.rtt > SLOW_RTT || self.bitrate.is_some_and(is_slow)
+    }
+
+    /// An answer came so long after what it answers was sent. Whether the round trip is shorter than was thought.
+    pub fn answered_within(&mut self, taken: Duration) -> bool {
+        let shorter = taken < self.rtt;
+        self.rtt = self.rtt.min(taken);
+        shorter
     }
 
     /// Time on the air of a frame with `bytes` of ours in it.
@@ -103,6 +111,15 @@ mod tests {
         assert_eq!(pace.retry_at(1, now), now + FAST_RETRY * 2);
         assert_eq!(pace.retry_at(100, now), now + MAX_RETRY);
         assert_eq!(pace.ask_at(0, now), now + PATIENCE);
+    }
+
+    #[test]
+    fn a_round_trip_is_the_shortest_that_was_seen() {
+        let mut pace = Pace::new(Duration::from_millis(1_500), None, Instant::now());
+        assert!(pace.slow());
+        assert!(!pace.answered_within(Duration::from_secs(9)), "the peer had to think about it");
+        assert!(pace.answered_within(Duration::from_millis(4)) && !pace.slow());
+        assert_eq!(pace.rtt, Duration::from_millis(4));
     }
 
     #[test]

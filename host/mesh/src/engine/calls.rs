@@ -23,7 +23,7 @@ impl Engine {
     pub(super) fn call(&mut self, peer: PeerId, body: &[u8], deadline: Instant, reply: Reply, now: Instant) {
         let id = self.calls.new_id();
         let frame = Arc::new(Frame::encode(Kind::Request, id, body));
-        let call = Call { peer, frame, deadline, reply, stage: Stage::Waiting, next: deadline, sent: false };
+        let call = Call { peer, frame, deadline, reply, stage: Stage::Waiting, next: deadline, sent: None };
         self.calls.waiting.insert(id, call);
         if peer == self.me.id() {
             return self.fail(id, CallError::Unreachable);
@@ -54,7 +54,7 @@ impl Engine {
     /// Sends a call's request over a link: as a packet, or in the queue of large frames.
     pub(super) fn send_call(&mut self, link: LinkId, id: CallId, now: Instant) {
         let (Some(call), Some(at)) = (self.calls.waiting.get_mut(&id), self.links.get_mut(&link)) else { return };
-        call.sent = true;
+        call.sent_over(link, now);
         if call.frame.len() + ENVELOPE > at.limit {
             call.stage = Stage::Bulk;
             let frame = call.frame.clone();
@@ -165,6 +165,7 @@ impl Engine {
                     self.send_small(link, Kind::Taken, frame.id, now);
                 }
                 if let Some(call) = self.calls.take(peer, frame.id) {
+                    self.measure(peer, link, call.sent, now);
                     let _ = call.reply.send(Ok(frame.body.to_vec()));
                 }
             }
@@ -208,7 +209,23 @@ impl Engine {
         let next = self.links.get(&link).map_or(now, |at| at.pace.ask_at(0, now));
         if let Some(call) = self.calls.get(peer, id) {
             call.stage = Stage::Taken;
+            let sent = call.sent;
             self.call_again_at(id, next);
+            self.measure(peer, link, sent, now);
+        }
+    }
+
+    /// Something came back for what was sent over a link: its round trip is no longer than that took. One that was measured
+    /// while the link came up may be far too long, as a busy machine was slow to take part.
+    fn measure(&mut self, peer: PeerId, link: LinkId, sent: Option<(LinkId, Instant)>, now: Instant) {
+        let Some((_, since)) = sent.filter(|(on, _)| *on == link) else { return };
+        let Some(at) = self.links.get_mut(&link) else { return };
+        if !at.pace.answered_within(now.saturating_duration_since(since)) {
+            return;
+        }
+        let pace = at.pace;
+        if self.link_to(peer) == Some(link) {
+            self.shared.peers.update(peer, |record| record.measured(&pace));
         }
     }
 

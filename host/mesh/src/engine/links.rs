@@ -195,8 +195,7 @@ impl Engine {
         let Some(pace) = self.links.get(&id).map(|link| link.pace) else { return };
         let first = self.shared.peers.update(peer, |record| {
             record.heard = Some(now);
-            record.rtt = Some(pace.rtt);
-            record.slow = pace.slow();
+            record.measured(&pace);
             !std::mem::replace(&mut record.connected, true)
         });
         if first {

@@ -38,6 +38,25 @@ async fn a_slow_and_lossy_wire_carries_announce_link_and_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_slow_only_while_it_came_up_is_not_taken_for_slow() {
+    let (a, b) = pair(Shape { latency: Duration::from_millis(700), ..Shape::perfect() });
+    let server = Node::start(Interfaces::Memory(a)).await.serve();
+    let client = Node::start(Interfaces::Memory(b.clone())).await;
+    assert_eq!(client.call(server.id(), b"ab").await, b"ba");
+    let known = client.mesh.peer(server.id()).unwrap();
+    assert!(known.slow && known.rtt > Some(Duration::from_secs(1)), "{known:?}");
+    // As where two machines that have just started were busy.
+    b.set_latency(Duration::ZERO);
+    let measured = async {
+        while client.mesh.peer(server.id()).unwrap().slow {
+            assert_eq!(client.call(server.id(), b"cd").await, b"dc");
+        }
+    };
+    tokio::time::timeout(PATIENCE, measured).await.expect("it is seen to be fast");
+    assert!(client.mesh.peer(server.id()).unwrap().rtt < Some(Duration::from_secs(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fifth_of_the_frames_lost_is_not_too_many() {
     let (a, b) = pair(Shape { loss: 0.2, seed: 11, ..Shape::perfect() });
     let server = Node::start(Interfaces::Memory(a)).await.serve();
