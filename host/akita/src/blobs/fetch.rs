@@ -113,16 +113,24 @@ impl Blobs {
         let Some(neighbours) = self.0.neighbours.get().and_then(Weak::upgrade) else { return Err(BlobFault::NotFound) };
         let _turn = self.0.turns.acquire().await.expect("it is never closed");
         let mut holders = holders(&*neighbours, id);
-        let mut silent = None;
-        while let Some((node, size)) = holders.next().await {
-            let Some(size) = size else { continue };
+        let mut failed = None;
+        while let Some((node, answer)) = holders.next().await {
+            let size = match answer {
+                Some(BlobPiece { size: Some(size), .. }) => size,
+                Some(_) => continue,
+                None => {
+                    let silent = BlobFault::Silent(format!("the node {node} does not say whether it has the blob"));
+                    failed.get_or_insert(silent);
+                    continue;
+                }
+            };
             match self.fetch_from(&*neighbours, node, id, size).await {
                 Ok(()) => return Ok(()),
                 Err(fault @ (BlobFault::TooLarge(_) | BlobFault::NoRoom(_))) => return Err(fault),
-                Err(fault) => silent = Some(fault),
+                Err(fault) => failed = Some(fault),
             }
         }
-        Err(silent.unwrap_or(BlobFault::NotFound))
+        Err(failed.unwrap_or(BlobFault::NotFound))
     }
 
     fn lock_of(&self, id: BlobId) -> Arc<tokio::sync::Mutex<()>> {
@@ -141,9 +149,10 @@ impl Blobs {
         let shelf = &self.0.shelf;
         shelf.check_copy(size).await?;
         tracing::debug!(blob = %id, %node, size, "fetching a blob");
-        let most = if of.rtt_ms(node) >= SLOW_RTT_MS { SLOW_PIECE_BYTES } else { PIECE_BYTES };
         let mut have = shelf.fetched(id, size).await?;
         while have < size || size == 0 {
+            // Each time anew: what was measured before the first piece may have been a node that was busy.
+            let most = if of.rtt_ms(node) >= SLOW_RTT_MS { SLOW_PIECE_BYTES } else { PIECE_BYTES };
             let bytes = piece(of, node, id, have, most, size).await?;
             let taken = bytes.len() as u64;
             shelf.add_fetched(id, have, bytes).await?;
@@ -160,12 +169,9 @@ impl Blobs {
     }
 }
 
-/// Who has a blob, in the order of their answers, with its size.
-fn holders(of: &dyn Neighbours, id: BlobId) -> FuturesUnordered<impl Future<Output = (NodeId, Option<u64>)>> {
-    let ask = |node| async move {
-        let answer = of.get_blob(node, GetBlob { id: id.0, offset: 0, max: 0 }).await;
-        (node, answer.and_then(|answer| answer.size))
-    };
+/// Who has a blob, in the order of their answers, which have its size.
+fn holders(of: &dyn Neighbours, id: BlobId) -> FuturesUnordered<impl Future<Output = (NodeId, Option<BlobPiece>)>> {
+    let ask = |node| async move { (node, of.get_blob(node, GetBlob { id: id.0, offset: 0, max: 0 }).await) };
     of.members().into_iter().take(MAX_ASKED).map(ask).collect()
 }
 
@@ -186,7 +192,7 @@ async fn piece(
         }
         return Err(BlobFault::Unavailable("the node that had the blob has it no longer".to_owned()));
     }
-    Err(BlobFault::Unavailable("the node that has the blob does not answer".to_owned()))
+    Err(BlobFault::Silent(format!("the node {node}, which has the blob, does not answer")))
 }
 
 impl BlobShelf {

@@ -70,6 +70,9 @@ pub enum BlobFault {
     /// The node's blobs fill what the operator gave them, in bytes.
     #[error("the node keeps at most {0} bytes of blobs (BLOB_STORE_BYTES), and they are taken")]
     NoRoom(u64),
+    /// A node that may have it does not answer now.
+    #[error("{0}")]
+    Silent(String),
     /// It may work later.
     #[error("{0}")]
     Unavailable(String),

@@ -142,7 +142,9 @@ async fn a_fetch_that_broke_off_goes_on_where_it_stopped() {
     let id = BlobId::of(&bytes);
     let others = || Others { blobs: [(node(1), (id, bytes.clone()))].into(), ..Others::default() };
     let (blobs, first) = around(&shelf, Others { silent_after: Some(4), ..others() });
-    assert!(matches!(blobs.size(id).await, Err(BlobFault::Unavailable(_))));
+    assert!(matches!(blobs.size(id).await, Err(BlobFault::Silent(_))), "it may still have the rest");
+    let unknown = blobs.size(BlobId::of(b"unknown")).await;
+    assert!(matches!(unknown, Err(BlobFault::Silent(_))), "who does not answer may have it: {unknown:?}");
     assert_eq!(shelf.size(id).await.unwrap(), None, "nobody sees a part of it");
     let (blobs, second) = around(&shelf, others());
     assert_eq!(blobs.read(id, 0, 40_000).await, Ok((30_000, bytes.clone())));

@@ -8,6 +8,9 @@ use crate::{
     view::{BlobList, BlobPut, NodeError},
 };
 
+/// Between two questions to a node that did not answer the first.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 impl Node {
     /// Keeps bytes for the operator.
     ///
@@ -19,7 +22,7 @@ impl Node {
         id.map(|id| BlobPut { id: id.to_string(), size }).map_err(|fault| error(fault, ""))
     }
 
-    /// The size of a blob; fetched from other nodes within `wait`, if there is any.
+    /// The size of a blob; fetched from other nodes within `wait`, if there is any. Those that do not answer are asked again.
     ///
     /// # Errors
     /// It is nowhere, or cannot be had now.
@@ -31,10 +34,20 @@ impl Node {
         if wait.is_zero() {
             return Err(error(BlobFault::NotFound, &name));
         }
-        match tokio::time::timeout(wait, self.blobs.size(id)).await {
+        let mut last = String::new();
+        let looking = async {
+            loop {
+                match self.blobs.size(id).await {
+                    Err(BlobFault::Silent(why)) => last = format!(": {why}"),
+                    other => return other,
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        match tokio::time::timeout(wait, looking).await {
             Ok(found) => found.map_err(|fault| error(fault, &name)),
             Err(_elapsed) => Err(NodeError::Unavailable {
-                detail: format!("the blob {name} did not arrive within {} s", wait.as_secs_f64()),
+                detail: format!("the blob {name} did not arrive within {} s{last}", wait.as_secs_f64()),
                 hint: "ask again: what has arrived is kept".into(),
             }),
         }
@@ -79,6 +92,6 @@ fn error(fault: BlobFault, id: &str) -> NodeError {
         BlobFault::NotFound => NodeError::NoSuchBlob { id: id.to_owned() },
         BlobFault::TooLarge(limit) => NodeError::BlobTooLarge { limit },
         BlobFault::OverQuota(limit) | BlobFault::NoRoom(limit) => NodeError::NoRoom { limit },
-        BlobFault::Unavailable(_) => NodeError::Unavailable { detail, hint: "try again in a while".into() },
+        BlobFault::Silent(_) | BlobFault::Unavailable(_) => NodeError::Unavailable { detail, hint: "try again in a while".into() },
     }
 }
