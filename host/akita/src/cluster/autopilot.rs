@@ -14,7 +14,7 @@ use akita_core::{
     wire::Refusal,
 };
 
-use super::{CallFailed, Cluster};
+use super::{CallFailed, Cluster, lead::nearer};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ impl Cluster {
                     || votes.is_some_and(|number| answering.contains(&number)),
                 // One that this leader has never heard: since it leads, and no longer.
                 since_ms: u64::try_from(since.min(leading_for).as_millis()).unwrap_or(u64::MAX),
-                rtt_ms: self.rtt_ms(node).max(rtts.get(&node).copied().unwrap_or(0)),
+                rtt_ms: nearer(self.rtt_ms(node), rtts.get(&node).copied().unwrap_or(0)),
                 lag: votes.or(learns).and_then(|number| lags.get(&number).copied()),
                 held_back: enlisted.get(&node).is_some_and(|one| one.access != Access::Voter),
             };
