@@ -193,7 +193,10 @@ impl Service {
                     None => return,
                 },
                 request = self.requests.recv(), if self.next.commands.len() < ENTRY_FULL => match request {
-                    Some(request) => self.request(request),
+                    Some(request) => {
+                        self.take_events();
+                        self.request(request);
+                    }
                     None => return,
                 },
                 () = sleep => {}
@@ -215,10 +218,7 @@ impl Service {
 
     fn drain(&mut self) {
         for _ in 0..TURN {
-            // Before each request, so that none comes between an election and what follows from it.
-            while let Ok(event) = self.events.try_recv() {
-                self.event(event);
-            }
+            self.take_events();
             if self.next.commands.len() >= ENTRY_FULL {
                 break;
             }
@@ -226,6 +226,14 @@ impl Service {
                 Ok(request) => self.request(request),
                 Err(_) => break,
             }
+        }
+    }
+
+    /// Before each request, so that none comes between an election and what follows from it: who works here is told only
+    /// after this node has begun to lead, and would be forgotten with that.
+    fn take_events(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.event(event);
         }
     }
 
