@@ -212,6 +212,8 @@ fn build_std(paths: &Paths, target: &str) -> Result<()> {
     build.env("RUSTC_BOOTSTRAP", "1");
     // Without bitcode the plugins' link-time optimisation would stop at the standard library.
     build.env("RUSTFLAGS", "-C embed-bitcode=yes").env("CARGO_TARGET_DIR", workshop.join("target"));
+    // What is laid out below are intermediate files: they stay there, wherever the user has cargo keep his.
+    build.env("CARGO_BUILD_BUILD_DIR", workshop.join("target"));
     build.current_dir(&workshop);
     build.args(["build", "--release", "-Z", "build-std=std,panic_abort,proc_macro,test", "--target", target]);
     let hint = "the crates that the standard library uses come from crates.io: see that it can be reached, then run this again";
