@@ -1,12 +1,14 @@
 //! Tasks on their way to the leader: from this node's outbox, and from the books of a cluster that gave way. Each keeps
 //! its id, and leaves here only after the leader has it durably; sent twice, it is accepted once.
 
+use std::time::Duration;
+
 use akita_core::{
     Command, NodeId, Status, TaskId, TaskSpec,
     wire::{Message, Misfit, Refusal, Sent, Standing, Submit, Submitted},
 };
 
-use super::{CallFailed, Cluster, internal};
+use super::{CallFailed, Cluster, internal, lead::OFFERS_WAIT};
 use crate::{
     driver::{Accepted, Incoming},
     killpoint::Point,
@@ -43,7 +45,8 @@ impl Cluster {
 
     async fn forward_to(&self, leader: NodeId, tasks: Vec<Sent>, imported: bool) -> Result<Submitted, NodeError> {
         let bytes = tasks.iter().map(|task| task.input.len() as u64).sum();
-        let wait = self.patience_for(leader, bytes);
+        // For what is new the leader may have to wait until it knows who has the action.
+        let wait = self.patience_for(leader, bytes) + if imported { Duration::ZERO } else { OFFERS_WAIT };
         let submit = Submit { tasks, imported };
         let answer = tokio::select! {
             answer = self.call::<Submitted>(leader, &submit, wait) => answer,

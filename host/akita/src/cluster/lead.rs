@@ -23,9 +23,9 @@ const OUTBOX: Duration = Duration::from_secs(10);
 /// A node offline for so long is no longer shown.
 const FORGET: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a submission may wait for nodes to say what they offer: some reports and a catalogue on a LAN. Behind a slow
-/// link it may take longer; then the submitter is told that nobody is known to have the action.
-const OFFERS_WAIT: Duration = Duration::from_secs(5);
+/// How long a submission may wait for nodes to say what they offer: some reports and a catalogue on a LAN, of machines that
+/// are busy. Behind a slow link it may take longer; then the submitter is told that nobody is known to have the action.
+pub(super) const OFFERS_WAIT: Duration = Duration::from_secs(15);
 /// Between two looks meanwhile.
 const OFFERS_LOOK: Duration = Duration::from_millis(50);
 
@@ -199,16 +199,22 @@ impl Cluster {
                 () = tokio::time::sleep(OFFERS_LOOK) => {}
             }
         }
-        submit(tasks).await
+        let awaited = self.awaits_offers();
+        submit(tasks).await.map_err(|error| match error {
+            NodeError::NoSuchAction { detail, .. } if awaited => {
+                let hint =
+                    "a node has not said yet what it offers: try again in a while; `akita cluster status` shows it";
+                NodeError::NoSuchAction { detail, hint: hint.into() }
+            }
+            other => other,
+        })
     }
 
     fn awaits_offers(&self) -> bool {
-        let new = self.leading_for() < OFFERS_WAIT;
-        let known = self.known();
-        known.peers.values().any(|peer| match &peer.member {
-            Some(member) => member.online && !member.leaving && member.offer.is_none(),
-            None => new && peer.admitted,
-        })
+        let untold = |member: &Member| member.online && !member.leaving && member.offer.is_none();
+        // One that was just elected may not even have met who has the action.
+        self.leading_for() < OFFERS_WAIT
+            || self.known().peers.values().filter_map(|peer| peer.member.as_ref()).any(untold)
     }
 
     /// Notices who went silent, while this node leads, and keeps the scheduler told of its own load.
