@@ -29,7 +29,7 @@ fn keep(node: &TestNode, bytes: &[u8]) -> Option<(u16, Value)> {
 
 fn saved(node: &TestNode, id: &str) -> Vec<u8> {
     let path = node.dir().join("got");
-    node.cli(&["blob", "get", id, "--out", &path.to_string_lossy()]).expect(0);
+    node.cli(&["blob", "get", id, "--wait", "60", "--out", &path.to_string_lossy()]).expect(0);
     fs::read(path).expect("it was written")
 }
 

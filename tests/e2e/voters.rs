@@ -1,7 +1,7 @@
 //! Several voters as processes: what is accepted is never lost, whoever is killed, and a cluster without a majority says
 //! so, keeps what it is given, and goes on when the others are back.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, thread, time::Instant};
 
 use serde_json::{Value, json};
 
@@ -218,6 +218,16 @@ fn the_operator_moves_the_lead_takes_votes_and_puts_nodes_out() {
     let moved = nodes[3].cli(&["cluster", "transfer-leadership", nodes[other].name()]).expect(0);
     assert!(moved.stderr.contains("it leads"), "{}", moved.stderr);
     wait_until("the other to lead", || leads(&nodes[other]));
+    lead_first(&mut nodes);
+
+    // Whoever is asked first leads first, and hands on.
+    let held = voters(&nodes[0]);
+    thread::scope(|scope| {
+        for wanted in nodes.iter().skip(1).filter(|node| held.contains(&node.id())) {
+            scope.spawn(|| wanted.cli(&["cluster", "transfer-leadership", wanted.name()]).expect(0));
+        }
+    });
+    wait_until("one of them to lead", || nodes.iter().skip(1).any(leads));
     lead_first(&mut nodes);
 
     // A vote that is taken goes to the fourth.

@@ -8,6 +8,7 @@ use std::{
 
 use akita_core::{
     Command, EventType, NodeId,
+    autopilot::Profile,
     command::Access,
     state::Enlisted,
     wire::{Govern, Governed, Message, Refusal, Standing, Wish},
@@ -49,19 +50,34 @@ impl Cluster {
     /// # Errors
     /// Nobody leads, or the leader does not want to.
     pub async fn govern(&self, wish: Wish, node: NodeId) -> Result<String, NodeError> {
-        if self.leads() {
-            return self.fulfil(wish, node).await.map_err(refused);
-        }
         let begun = Instant::now();
-        let answer = loop {
+        loop {
             let leader = self.standing().leader;
+            let done = if leader == self.0.me {
+                self.fulfil(wish, node).await.map_err(refused)
+            } else {
+                self.govern_by(leader, Govern { wish, node }, begun).await
+            };
+            // Another voter was faster than the one that was to lead, or somebody else wanted it to: it hands the lead on.
+            let settled = leader != NOBODY && self.standing().leader == leader;
+            if done.is_ok() || wish != Wish::Lead || settled || begun.elapsed() >= TRANSFER_WAIT {
+                return done;
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    /// Has this leader do it, or whoever was elected meanwhile.
+    async fn govern_by(&self, mut leader: NodeId, govern: Govern, begun: Instant) -> Result<String, NodeError> {
+        let answer = loop {
             let wait = self.patience(leader) + TRANSFER_WAIT + Duration::from_secs(60);
-            match self.call::<Governed>(leader, &Govern { wish, node }, wait).await {
+            match self.call::<Governed>(leader, &govern, wait).await {
                 // Elected this moment, it does not know yet, or another is.
                 Err(CallFailed::Refused(refusal))
                     if refusal.why == Refusal::NotLeader && begun.elapsed() < TRANSFER_WAIT =>
                 {
                     tokio::time::sleep(ASK_AGAIN).await;
+                    leader = self.standing().leader;
                 }
                 other => break other,
             }
@@ -85,6 +101,7 @@ impl Cluster {
         }
         match self.fulfil(govern.wish, govern.node).await {
             Ok(detail) => Governed { detail }.encode(),
+            Err(why) if govern.wish == Wish::Lead && !self.leads() => self.refuse(Refusal::NotLeader, &why),
             Err(why) => self.refuse(Refusal::Invalid, &why),
         }
     }
@@ -224,6 +241,12 @@ impl Cluster {
         Ok(format!("this node leads the new cluster {id}; the others join it with empty data directories"))
     }
 
+    /// Why this node cannot hand the lead over; once it stands where the others do.
+    async fn another_leads(&self) -> String {
+        self.other_leads().await;
+        "another voter began to lead instead".into()
+    }
+
     async fn hand_lead_to(&self, node: NodeId) -> Result<String, String> {
         let role = self.role();
         if node == self.0.me {
@@ -231,13 +254,27 @@ impl Cluster {
         }
         let number = role.voters.iter().find(|(_, one)| *one == node).map(|(number, _)| *number);
         let number = number.ok_or("only a voter can lead; `akita cluster members` shows who votes")?;
-        let mut now = self.0.consensus.role();
-        self.0.consensus.transfer(number).await?;
-        let other = now.wait_for(|role| role.leader == Some(node));
-        match tokio::time::timeout(TRANSFER_WAIT, other).await {
-            Ok(Ok(_)) => Ok("it leads".into()),
-            _ => Err("it did not begin to lead in time; this node goes on".into()),
+        if !role.leads {
+            return Err(self.another_leads().await);
         }
+        // One of these may pass without a leader, or with this one elected again: then the other is asked once more.
+        let election = Duration::from_millis(role.profile.unwrap_or(Profile::Lan).election_ms().1);
+        let deadline = Instant::now() + TRANSFER_WAIT;
+        let mut now = self.0.consensus.role();
+        while Instant::now() < deadline {
+            if self.role().leads {
+                self.0.consensus.transfer(number).await?;
+            }
+            let patience = election.min(deadline.saturating_duration_since(Instant::now()));
+            let other = now.wait_for(|role| role.leader.is_some_and(|leader| leader != self.0.me));
+            let other = tokio::time::timeout(patience, other).await;
+            match other.map(|other| other.is_ok_and(|role| role.leader == Some(node))) {
+                Ok(true) => return Ok("it leads".into()),
+                Ok(false) => return Err(self.another_leads().await),
+                Err(_elapsed) => {}
+            }
+        }
+        Err("it did not begin to lead in time; this node goes on".into())
     }
 }
 
