@@ -92,6 +92,8 @@ fn error(fault: BlobFault, id: &str) -> NodeError {
         BlobFault::NotFound => NodeError::NoSuchBlob { id: id.to_owned() },
         BlobFault::TooLarge(limit) => NodeError::BlobTooLarge { limit },
         BlobFault::OverQuota(limit) | BlobFault::NoRoom(limit) => NodeError::NoRoom { limit },
-        BlobFault::Silent(_) | BlobFault::Unavailable(_) => NodeError::Unavailable { detail, hint: "try again in a while".into() },
+        BlobFault::Silent(_) | BlobFault::Unavailable(_) => {
+            NodeError::Unavailable { detail, hint: "try again in a while".into() }
+        }
     }
 }

@@ -72,7 +72,9 @@ fn blob_error(fault: BlobFault) -> BlobError {
         BlobFault::NotFound => BlobError::NotFound,
         BlobFault::TooLarge(most) => BlobError::TooLarge(most),
         BlobFault::OverQuota(quota) => BlobError::OverQuota(quota),
-        BlobFault::NoRoom(_) | BlobFault::Silent(_) | BlobFault::Unavailable(_) => BlobError::Unavailable(fault.to_string()),
+        BlobFault::NoRoom(_) | BlobFault::Silent(_) | BlobFault::Unavailable(_) => {
+            BlobError::Unavailable(fault.to_string())
+        }
     }
 }
 
