@@ -150,6 +150,11 @@ fn oci_tests(paths: &Paths) -> Result<()> {
 fn licences(paths: &Paths) -> Result<()> {
     let checker = setup::licence_checker(paths)?;
     for manifest in [paths.root.join("Cargo.toml"), paths.plugins.join("Cargo.toml")] {
+        // It reads the crates of every platform, also those that a build here never needs.
+        let mut fetch = cargo_in(paths, false);
+        fetch.args(["fetch", "--locked", "--manifest-path"]).arg(&manifest);
+        Step::new(format!("fetch what {} names", manifest.display()), "see that crates.io can be reached")
+            .quiet(fetch)?;
         let mut deny = Command::new(&checker);
         deny.current_dir(&paths.root).args(["--offline", "--manifest-path"]).arg(&manifest);
         deny.arg("--config").arg(paths.root.join(".cargo/deny.toml"));
