@@ -11,7 +11,7 @@ use akita_core::{
     autopilot::Profile,
     command::Access,
     state::Enlisted,
-    wire::{Govern, Governed, Message, Refusal, Standing, Wish},
+    wire::{Govern, Governed, Message, Refusal, Refused, Standing, Wish},
 };
 
 use super::{CallFailed, Cluster, NOBODY};
@@ -50,60 +50,55 @@ impl Cluster {
     /// # Errors
     /// Nobody leads, or the leader does not want to.
     pub async fn govern(&self, wish: Wish, node: NodeId) -> Result<String, NodeError> {
-        let begun = Instant::now();
+        let (begun, govern) = (Instant::now(), Govern { wish, node });
         loop {
             let leader = self.standing().leader;
             let done = if leader == self.0.me {
-                self.fulfil(wish, node).await.map_err(refused)
+                self.govern_here(&govern).await.map_err(CallFailed::Refused)
             } else {
-                self.govern_by(leader, Govern { wish, node }, begun).await
+                let wait = self.patience(leader) + TRANSFER_WAIT + Duration::from_secs(60);
+                self.call::<Governed>(leader, &govern, wait).await
             };
-            // Another voter was faster than the one that was to lead, or somebody else wanted it to: it hands the lead on.
-            let settled = leader != NOBODY && self.standing().leader == leader;
-            if done.is_ok() || wish != Wish::Lead || settled || begun.elapsed() >= TRANSFER_WAIT {
-                return done;
+            let again = match &done {
+                // Elected this moment, it does not know yet, or another is; or another voter was faster than the one that is
+                // to lead, and hands the lead on.
+                Err(CallFailed::Refused(refusal)) => refusal.why == Refusal::NotLeader,
+                Err(CallFailed::NoLeader) => wish == Wish::Lead,
+                _ => false,
+            };
+            if again && begun.elapsed() < TRANSFER_WAIT {
+                tokio::time::sleep(ASK_AGAIN).await;
+                continue;
             }
-            tokio::time::sleep(ASK_AGAIN).await;
-        }
-    }
-
-    /// Has this leader do it, or whoever was elected meanwhile.
-    async fn govern_by(&self, mut leader: NodeId, govern: Govern, begun: Instant) -> Result<String, NodeError> {
-        let answer = loop {
-            let wait = self.patience(leader) + TRANSFER_WAIT + Duration::from_secs(60);
-            match self.call::<Governed>(leader, &govern, wait).await {
-                // Elected this moment, it does not know yet, or another is.
-                Err(CallFailed::Refused(refusal))
-                    if refusal.why == Refusal::NotLeader && begun.elapsed() < TRANSFER_WAIT =>
-                {
-                    tokio::time::sleep(ASK_AGAIN).await;
-                    leader = self.standing().leader;
-                }
-                other => break other,
-            }
-        };
-        match answer {
-            Ok(answer) => Ok(answer.detail),
-            Err(CallFailed::Refused(refusal)) => Err(refused(refusal.detail)),
-            Err(error) => Err(NodeError::Unavailable {
-                detail: format!("the leader cannot be reached: {error}"),
-                hint: "`akita cluster members` shows who votes; where most of them are gone for good, see \
-                       `akita cluster force-new --help`"
-                    .into(),
-            }),
+            return done.map(|answer| answer.detail).map_err(|error| match error {
+                CallFailed::Refused(refusal) => refused(refusal.detail),
+                error => NodeError::Unavailable {
+                    detail: format!("the leader cannot be reached: {error}"),
+                    hint: "`akita cluster members` shows who votes; where most of them are gone for good, see \
+                           `akita cluster force-new --help`"
+                        .into(),
+                },
+            });
         }
     }
 
     /// Answers [`Govern`].
     pub(super) async fn governed(&self, govern: Govern) -> Vec<u8> {
+        match self.govern_here(&govern).await {
+            Ok(governed) => governed.encode(),
+            Err(refused) => refused.encode(),
+        }
+    }
+
+    /// Does it, as the leader.
+    async fn govern_here(&self, govern: &Govern) -> Result<Governed, Refused> {
         if !self.leads() {
-            return self.refuse(Refusal::NotLeader, "this node does not lead");
+            return Err(self.refusal(Refusal::NotLeader, "this node does not lead"));
         }
-        match self.fulfil(govern.wish, govern.node).await {
-            Ok(detail) => Governed { detail }.encode(),
-            Err(why) if govern.wish == Wish::Lead && !self.leads() => self.refuse(Refusal::NotLeader, &why),
-            Err(why) => self.refuse(Refusal::Invalid, &why),
-        }
+        self.fulfil(govern.wish, govern.node).await.map(|detail| Governed { detail }).map_err(|why| {
+            let lost = govern.wish == Wish::Lead && !self.leads();
+            self.refusal(if lost { Refusal::NotLeader } else { Refusal::Invalid }, &why)
+        })
     }
 
     async fn fulfil(&self, wish: Wish, node: NodeId) -> Result<String, String> {

@@ -10,7 +10,7 @@ use akita_core::{
     schedule::{Load, Offer},
     tuning::MAX_RTT_MS,
     versions::Versions,
-    wire::{Catalog, GetCatalog, Message, NodeView, Refusal, Refused, Report, Reported, View, voters_digest},
+    wire::{Catalog, GetCatalog, Message, NodeView, Refusal, Report, Reported, View, voters_digest},
 };
 
 use super::{Cluster, books::Member, peer_of};
@@ -44,13 +44,7 @@ impl Cluster {
     /// Answers a worker's report.
     pub(super) async fn reported(&self, node: NodeId, report: Report) -> Vec<u8> {
         if !self.leads() {
-            return Refused {
-                why: Refusal::NotLeader,
-                detail: "this node does not lead".into(),
-                standing: Some(self.standing()),
-                misfit: None,
-            }
-            .encode();
+            return self.refuse(Refusal::NotLeader, "this node does not lead");
         }
         let number = report.voters.map_or(0, |voters| voters.number);
         if number != 0 && self.0.consensus.came_back_older().contains(&number) {

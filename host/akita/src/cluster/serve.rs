@@ -72,7 +72,11 @@ impl Cluster {
     }
 
     pub(super) fn refuse(&self, why: Refusal, detail: &str) -> Vec<u8> {
-        Refused { why, detail: detail.to_owned(), standing: Some(self.standing()), misfit: None }.encode()
+        self.refusal(why, detail).encode()
+    }
+
+    pub(super) fn refusal(&self, why: Refusal, detail: &str) -> Refused {
+        Refused { why, detail: detail.to_owned(), standing: Some(self.standing()), misfit: None }
     }
 
     fn assigned(&self, node: NodeId, mut assign: Assign) -> Vec<u8> {
